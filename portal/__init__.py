@@ -1,0 +1,1 @@
+"""Keydesk: the self-service desk for LiteLLM virtual keys."""

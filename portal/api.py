@@ -1,0 +1,80 @@
+"""What every REST view shares: errors as `{"error": {...}}`, and pages as `{results, next, previous}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.pagination import CursorPagination
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from portal.errors import Invalid, PortalError
+
+ACTIONS = {
+    400: "Correct the request and send it again.",
+    401: "Send `Authorization: Bearer kd_…` with a token that is alive.",
+    403: "Ask somebody who may.",
+    404: "Check the address; you may not be allowed to see it.",
+    405: "Look up which methods this address takes.",
+    415: "Send JSON, with `Content-Type: application/json`.",
+    429: "Wait as long as Retry-After says.",
+}
+
+
+class Pages(CursorPagination):
+    """Cursor paging, newest first; links are absolute."""
+
+    ordering: str | tuple[str, ...] = "-pk"
+    page_size_query_param = "page_size"
+    max_page_size = 200
+
+
+def body(code: str, message: str, action: str, *, retryable: bool = False, details: Any = None) -> dict[str, Any]:
+    """The one shape of an error."""
+    return {
+        "error": {
+            "code": code,
+            "message": message,
+            "action": action,
+            "retryable": retryable,
+            "details": details or {},
+        }
+    }
+
+
+def problem(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: every trouble in one shape."""
+    if isinstance(error, PortalError):
+        set_rollback()
+        return Response(
+            body(error.code, error.message, error.action, retryable=error.retryable, details=error.details),
+            status=error.status,
+        )
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if isinstance(error, exceptions.ValidationError):
+        said = error.get_full_details()
+        fields = said if isinstance(said, dict) else {"non_field_errors": said}
+        details = {str(name): _words(words) for name, words in fields.items()}
+        return problem(Invalid(details=details), context)
+    if isinstance(error, exceptions.APIException):
+        set_rollback()
+        headers = {}
+        if header := getattr(error, "auth_header", None):
+            headers["WWW-Authenticate"] = header
+        status = error.status_code
+        code = str(error.get_codes()) if isinstance(error.detail, str) else error.default_code
+        found = body(code, str(error.detail), ACTIONS.get(status, "Try again."), retryable=status in {429, 503})
+        return Response(found, status=status, headers=headers)
+    return None
+
+
+def _words(said: Any) -> str:
+    if isinstance(said, dict):
+        return str(said["message"]) if "message" in said else " ".join(_words(item) for item in said.values())
+    return " ".join(_words(item) for item in said) if isinstance(said, list | tuple) else str(said)

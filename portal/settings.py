@@ -1,0 +1,293 @@
+"""One settings file, read from the environment (and `.env`). README.md has the table of variables."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+TESTING = "pytest" in sys.modules
+env = Env()
+if not TESTING and (_file := os.environ.get("KEYDESK_ENV_FILE", str(BASE_DIR / ".env"))):
+    env.read_env(_file, recurse=False)
+
+DATA_DIR = Path(env.str("KEYDESK_DATA_DIR", "") or BASE_DIR / "var").absolute()
+HOST = env.str("HOST", "127.0.0.1")
+PORT = env.int("PORT", 8000)
+# Passkeys refuse an IP address, so links say `localhost` even when 127.0.0.1 is bound.
+URL = (env.str("KEYDESK_URL", "") or f"http://localhost:{PORT}").rstrip("/")
+_url = urlsplit(URL)
+HTTPS = _url.scheme == "https"
+if not _url.hostname or _url.scheme not in {"http", "https"}:
+    raise ImproperlyConfigured("KEYDESK_URL must be a whole address, like https://keys.example.com")
+SHARED = bool(env.str("DATABASE_URL", ""))  # a database that several hosts may share
+
+
+def _kept(name: str, file: str, make: str) -> str:
+    """A secret from the environment, or from a file of mode 600 that is made once on this machine."""
+    if value := env.str(name, ""):
+        return value
+    if SHARED:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL is set, so {name} must be set too: a key made on one host would make rows"
+            " unreadable on another. `make secrets` prints one of each."
+        )
+    path = DATA_DIR / file
+    if not path.exists():
+        DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = DATA_DIR / f".{file}.{secrets.token_hex(4)}"
+        draft.touch(mode=0o600)
+        draft.write_text(make)
+        try:
+            path.hardlink_to(draft)  # two first starts at once agree on one
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
+
+
+SECRET_KEY = _kept("KEYDESK_SECRET_KEY", "secret.key", secrets.token_urlsafe(50))
+ENCRYPTION_KEYS = [
+    key.strip()
+    for key in _kept("KEYDESK_ENCRYPTION_KEYS", "encryption.keys", Fernet.generate_key().decode())
+    .replace("\n", ",")
+    .split(",")
+    if key.strip()
+]
+
+DEBUG = env.bool("KEYDESK_DEBUG", False)
+ALLOWED_HOSTS = [_url.hostname, *env.list("KEYDESK_HOSTS", [])]
+if _url.hostname == "localhost":
+    ALLOWED_HOSTS += ["127.0.0.1", "[::1]", HOST]
+CSRF_TRUSTED_ORIGINS = [URL]
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])  # whose X-Forwarded-For counts
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600  # seconds
+SESSION_COOKIE_NAME = "keydesk_session"
+CSRF_COOKIE_NAME = "keydesk_csrf"
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # health checks ask the container itself, by plain HTTP
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "portal.views.csrf_failure"
+
+INSTALLED_APPS = [
+    "portal.apps.PortalConfig",
+    "teams.apps.TeamsConfig",
+    "keys.apps.KeysConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.admin",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "rest_framework",
+    "django_cotton",
+    "django_htmx",
+    "django_structlog",
+    "csp",
+    "lucide",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "portal.middleware.OriginMiddleware",
+    "portal.middleware.ProblemMiddleware",
+]
+
+ROOT_URLCONF = "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+APPEND_SLASH = True
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "portal.ui.desk",
+            ],
+            "builtins": ["django_cotton.templatetags.cotton", "portal.templatetags.ui"],
+        },
+    }
+]
+COTTON_DIR = "cotton"
+COTTON_SNAKE_CASED_NAMES = False
+
+_sqlite = f"sqlite:///{DATA_DIR}/keydesk.sqlite3"
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", _sqlite, conn_max_age=0)}
+_db = DATABASES["default"]
+if _db["ENGINE"].endswith("sqlite3"):
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _db["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",  # take the write lock first: no deadlock between two readers
+        "timeout": 20,  # seconds
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+    # Tests use threads, so their database is a file too; pytest-xdist adds a suffix of its own.
+    _db["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+else:
+    _db["CONN_HEALTH_CHECKS"] = True  # after a restart of PostgreSQL, nobody gets a dead connection
+    if not TESTING:  # pytest-django drops its databases, and a pool would hold them open
+        _pool = {"min_size": 1, "max_size": env.int("KEYDESK_DB_POOL", 20)}
+        _db["OPTIONS"] = {**_db.get("OPTIONS", {}), "pool": _pool}
+
+CACHES = {"default": env.dj_cache_url("CACHE_URL", "locmem://")}
+if TESTING:
+    CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "")  # two test workers, one Redis
+
+AUTH_USER_MODEL = "teams.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "teams.sso.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"  # accounts are made by an administrator, with the address they name
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Keydesk: "
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if TRUSTED_PROXIES else 0
+
+EMAIL_CONFIG = env.dj_email_url("EMAIL_URL", "consolemail://")
+globals().update({name: value for name, value in EMAIL_CONFIG.items() if name.startswith("EMAIL_")})
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("KEYDESK_MAIL_FROM", "") or f"Keydesk <keydesk@{_url.hostname}>"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("KEYDESK_STATIC_ROOT", "") or DATA_DIR / "static").absolute()
+STATICFILES_DIRS: list[tuple[str, Path]] = []
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG or TESTING
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG or TESTING
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# Nothing from elsewhere, nothing inline: no page needs it, so no injected one gets it.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+        "manifest-src": ["'self'"],
+    }
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "teams.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "portal.api.problem",
+    "DEFAULT_PAGINATION_CLASS": "portal.api.Pages",
+    "PAGE_SIZE": 50,
+    "COERCE_DECIMAL_TO_STRING": True,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+# Tasks. Unset: a worker and a beat live as threads inside the web process (portal/embedded.py).
+BROKER_URL = env.str("KEYDESK_BROKER_URL", "")
+EMBEDDED_WORKER = not BROKER_URL and env.bool("KEYDESK_EMBEDDED_WORKER", True)
+SWEEP_EVERY = env.float("KEYDESK_SWEEP_EVERY", 20.0)  # seconds
+CELERY_BROKER_URL = BROKER_URL or "memory://localhost"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_TIME_LIMIT = 600  # seconds
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: a sweep needs no memory of the last one
+CELERY_BEAT_ENABLE_REMOTE_CONTROL = bool(BROKER_URL)  # so that a health check can ping it
+CELERY_BEAT_SCHEDULE = {
+    # A late message is worth nothing: the next one does the same work.
+    "settle-intents": {
+        "task": "keys.tasks.settle_intents",
+        "schedule": SWEEP_EVERY,
+        "options": {"expires": SWEEP_EVERY},
+    },
+    "expire-leases": {
+        "task": "keys.tasks.expire_leases",
+        "schedule": SWEEP_EVERY,
+        "options": {"expires": SWEEP_EVERY},
+    },
+}
+
+WEB_THREADS = env.int("KEYDESK_THREADS", 16)
+
+# The default gateway. Without a base URL it is the sandbox.
+# Tests never see a person's own: theirs are LIVE_LITELLM_BASE_URL and LIVE_LITELLM_MASTER_KEY.
+LITELLM_BASE_URL = "" if TESTING else env.str("LITELLM_BASE_URL", "")
+LITELLM_MASTER_KEY = "" if TESTING else env.str("LITELLM_MASTER_KEY", "")
+LITELLM_PUBLIC_URL = "" if TESTING else env.str("LITELLM_PUBLIC_URL", "")
+SANDBOX_FILE = DATA_DIR / "sandbox.sqlite3"
+
+ADMIN_EMAIL = env.str("KEYDESK_ADMIN_EMAIL", "")
+ADMIN_PASSWORD = env.str("KEYDESK_ADMIN_PASSWORD", "")
+
+LOG_LEVEL = env.log_level("KEYDESK_LOG_LEVEL", logging.INFO)
+LOG_JSON = env.bool("KEYDESK_LOG_JSON", SHARED)
+from portal.log import configure  # noqa: E402  (needs nothing of Django)
+
+LOGGING = configure(level=LOG_LEVEL, as_json=LOG_JSON)
+
+SILENCED_SYSTEM_CHECKS = [] if HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
