@@ -1,0 +1,107 @@
+"""The table of rights: right x role -> none, own, any. Nothing is decided anywhere else."""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+
+from django.db import models
+
+
+class MemberRole(models.TextChoices):
+    VIEWER = "viewer", "Viewer"
+    MEMBER = "member", "Member"
+    APPROVER = "approver", "Approver"
+    ADMIN = "admin", "Team admin"
+
+
+class PlatformRole(models.TextChoices):
+    NONE = "", "None"
+    AUDITOR = "auditor", "Auditor"
+    ADMIN = "admin", "Platform admin"
+
+
+class Scope(StrEnum):
+    """What an API token may be used for; a token never has more than its owner has."""
+
+    READ = "read"
+    KEYS_ISSUE = "keys:issue"
+    KEYS_MANAGE = "keys:manage"
+    TEAM_MANAGE = "team:manage"
+    PLATFORM_READ = "platform:read"
+    PLATFORM_MANAGE = "platform:manage"
+
+
+class Reach(Enum):
+    """On whose rows a right holds: nobody's, those the actor holds, or everybody's."""
+
+    NONE = 0
+    OWN = 1
+    ANY = 2
+
+
+class Can(Enum):
+    """A right. The value is what a refusal says: "You may not … here."."""
+
+    SEE_TEAM = "see this team"
+    SEE_KEY = "see this key"
+    ISSUE_KEY = "issue a key for this team"
+    RENEW_KEY = "renew, rotate or replace this key"
+    REVOKE_KEY = "revoke this key"
+    MANAGE_MEMBERS = "change who is in this team"
+    SET_TEAM_BUDGET = "change this team's budget"
+    SEE_TEAM_AUDIT = "see this team's audit"
+    SEE_PLATFORM = "see the platform"
+    MANAGE_PLATFORM = "change teams, key roles and gateways"
+
+
+NONE, OWN, ANY = Reach
+# right: (viewer, member, approver, team admin, auditor, platform admin). Source: product.md, section 5.
+TABLE: dict[Can, tuple[Reach, Reach, Reach, Reach, Reach, Reach]] = {
+    Can.SEE_TEAM: (ANY, ANY, ANY, ANY, ANY, ANY),
+    Can.SEE_KEY: (NONE, OWN, ANY, ANY, ANY, ANY),
+    Can.ISSUE_KEY: (NONE, OWN, OWN, OWN, NONE, OWN),
+    Can.RENEW_KEY: (NONE, OWN, OWN, OWN, NONE, OWN),
+    Can.REVOKE_KEY: (NONE, OWN, ANY, ANY, NONE, ANY),
+    Can.MANAGE_MEMBERS: (NONE, NONE, NONE, ANY, NONE, ANY),
+    Can.SET_TEAM_BUDGET: (NONE, NONE, NONE, ANY, NONE, ANY),
+    Can.SEE_TEAM_AUDIT: (NONE, NONE, NONE, ANY, ANY, ANY),
+    Can.SEE_PLATFORM: (NONE, NONE, NONE, NONE, ANY, ANY),
+    Can.MANAGE_PLATFORM: (NONE, NONE, NONE, NONE, NONE, ANY),
+}
+COLUMNS: tuple[MemberRole | PlatformRole, ...] = (
+    MemberRole.VIEWER,
+    MemberRole.MEMBER,
+    MemberRole.APPROVER,
+    MemberRole.ADMIN,
+    PlatformRole.AUDITOR,
+    PlatformRole.ADMIN,
+)
+
+# The scope a token needs before its owner's right counts.
+SCOPES: dict[Can, Scope] = {
+    Can.SEE_TEAM: Scope.READ,
+    Can.SEE_KEY: Scope.READ,
+    Can.ISSUE_KEY: Scope.KEYS_ISSUE,
+    Can.RENEW_KEY: Scope.KEYS_MANAGE,
+    Can.REVOKE_KEY: Scope.KEYS_MANAGE,
+    Can.MANAGE_MEMBERS: Scope.TEAM_MANAGE,
+    Can.SET_TEAM_BUDGET: Scope.TEAM_MANAGE,
+    Can.SEE_TEAM_AUDIT: Scope.TEAM_MANAGE,
+    Can.SEE_PLATFORM: Scope.PLATFORM_READ,
+    Can.MANAGE_PLATFORM: Scope.PLATFORM_MANAGE,
+}
+
+
+def reach(can: Can, role: MemberRole | PlatformRole) -> Reach:
+    return TABLE[can][COLUMNS.index(role)]
+
+
+def who_can(can: Can) -> str:
+    """Who holds the right over any row, for the words of a refusal."""
+    if reach(can, MemberRole.APPROVER) is ANY:
+        return "An approver or a team admin can."
+    if reach(can, MemberRole.ADMIN) is ANY:
+        return "A team admin can."
+    if reach(can, MemberRole.MEMBER) is OWN:
+        return "Members can, for themselves. A team admin can make you a member."
+    return "A platform admin can."

@@ -1,0 +1,171 @@
+"""The verbs of teams: make them, fill them, and give out API tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+from django.utils.text import slugify
+
+from portal import audit, mail
+from portal.errors import Conflict, Invalid
+from teams.access import Actor, require
+from teams.models import ApiToken, Membership, Team, User
+from teams.roles import Can, MemberRole, Scope
+from teams.signals import access_ended, budget_changed
+
+LONGEST_TOKEN = timedelta(days=365)
+
+
+class LastAdmin(Conflict):
+    code = "last_admin"
+    message = "This is the team's last admin."
+    action = "Make somebody else a team admin first."
+
+
+class SlugTaken(Conflict):
+    code = "slug_taken"
+    action = "Choose another slug."
+
+
+def create_team(
+    *, name: str, slug: str = "", max_budget: Decimal | None = None, budget_duration: str = "1mo", by: Actor
+) -> Team:
+    """Make a team; the budget is USD per window. Raises NotAllowed, Invalid, SlugTaken."""
+    require(by, Can.MANAGE_PLATFORM)
+    team = Team(name=name.strip(), slug=slug.strip() or _free_slug(name), max_budget=max_budget,
+                budget_duration=budget_duration)  # fmt: skip
+    if Team.objects.filter(slug=team.slug).exists():
+        raise SlugTaken(f"A team with the slug {team.slug} exists already.", details={"slug": "Taken already."})
+    _validate(team)
+    with transaction.atomic():
+        team.save(force_insert=True)
+        audit.record("team.made", team, by=by, slug=team.slug, max_budget=team.max_budget)
+    return team
+
+
+def change_team(team: Team, *, by: Actor, **changes: Any) -> Team:
+    """Change name, slug or budget (USD per window). Raises NotAllowed, Invalid, SlugTaken."""
+    before = {name: getattr(team, name) for name in changes}
+    changed = sorted(name for name, value in changes.items() if before[name] != value)
+    money = {"max_budget", "budget_duration"} & set(changed)
+    if money or not changed:
+        require(by, Can.SET_TEAM_BUDGET, team)
+    if set(changed) - money:
+        require(by, Can.MANAGE_PLATFORM)
+    if not changed:
+        return team
+    if "slug" in changed and Team.objects.filter(slug=changes["slug"]).exclude(pk=team.pk).exists():
+        raise SlugTaken(details={"slug": "Taken already."})
+    for name, value in changes.items():
+        setattr(team, name, value)
+    _validate(team)
+    with transaction.atomic():
+        team.save()
+        audit.record(
+            "team.changed", team, by=by, before={n: str(before[n]) for n in changed},
+            after={n: str(changes[n]) for n in changed},
+        )  # fmt: skip
+    if money:
+        budget_changed.send(Team, team=team, by=by)
+    return team
+
+
+def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[Membership, bool]:
+    """Put a person into the team, or change their role there; True: they are new in it.
+
+    An unknown address gets an account without a password, and a letter with a link to set one.
+    Raises NotAllowed, Invalid, LastAdmin.
+    """
+    require(by, Can.MANAGE_MEMBERS, team)
+    email = (email or "").strip().lower()
+    try:
+        validate_email(email)
+        role = MemberRole(role)
+    except (ValidationError, ValueError) as error:
+        field = "role" if isinstance(error, ValueError) and not isinstance(error, ValidationError) else "email"
+        said = "One of viewer, member, approver, admin." if field == "role" else "This is not an e-mail address."
+        raise Invalid(said, details={field: said}) from None
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=team.pk)
+        user, unknown = User.objects.filter(email=email).first(), False
+        if user is None:
+            user, unknown = User.objects.create_user(email=email), True
+            audit.record("person.made", user, by=by)
+        there = Membership.objects.filter(team=team, user=user).first()
+        if there and there.role == role:
+            return there, False
+        if there and role != MemberRole.ADMIN:
+            _keep_an_admin(there)
+        membership, new = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role})
+        audit.record(
+            "member.added" if new else "member.changed", team, by=by, person=email, role=role,
+            before=there.role if there else None,
+        )  # fmt: skip
+    if unknown:
+        mail.welcome(user.email or "", team.name, str(by))
+    if not new:
+        access_ended.send(Team, user=user, team=team)  # a viewer may not hold keys; receivers look themselves
+    return membership, new
+
+
+def remove_member(membership: Membership, *, by: Actor) -> None:
+    """Take a person out of a team; their keys there end at once. Raises NotAllowed, LastAdmin."""
+    team, user = membership.team, membership.user
+    require(by, Can.MANAGE_MEMBERS, team)
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=team.pk)
+        _keep_an_admin(membership)
+        membership.delete()
+        audit.record("member.removed", team, by=by, person=user.audit_name, role=membership.role)
+    access_ended.send(Team, user=user, team=team)
+
+
+def make_token(
+    owner: User, *, name: str, scopes: Iterable[str], by: Actor, life: timedelta = ApiToken.DEFAULT_LIFE
+) -> tuple[ApiToken, str]:
+    """Make an API token; the text is answered once and kept as an HMAC. Raises Invalid."""
+    wanted = sorted(set(scopes))
+    unknown = [scope for scope in wanted if scope not in set(Scope)]
+    wrong = {}
+    if unknown or not wanted:
+        wrong["scopes"] = f"Choose of {', '.join(Scope)}."
+    if not name.strip():
+        wrong["name"] = "A token needs a name, to know it again."
+    if not timedelta(0) < life <= LONGEST_TOKEN:
+        wrong["days"] = "Between 1 and 365 days."
+    if wrong:
+        raise Invalid(details=wrong)
+    plain = ApiToken.choose()
+    with transaction.atomic():
+        token = ApiToken.objects.create(
+            owner=owner, name=name.strip(), scopes=wanted, digest=ApiToken.digest_of(plain),
+            expires_at=timezone.now() + life,
+        )  # fmt: skip
+        audit.record("token.made", token, by=by, owner=owner.audit_name, scopes=wanted)
+    return token, plain
+
+
+def _keep_an_admin(leaving: Membership) -> None:
+    others = Membership.objects.filter(team=leaving.team, role=MemberRole.ADMIN).exclude(pk=leaving.pk)
+    if leaving.role == MemberRole.ADMIN and not others.exists():
+        raise LastAdmin
+
+
+def _validate(team: Team) -> None:
+    try:
+        team.full_clean()
+    except ValidationError as error:
+        raise Invalid(details={name: " ".join(said) for name, said in error.message_dict.items()}) from None
+
+
+def _free_slug(name: str) -> str:
+    base = slugify(name)[:50] or "team"
+    taken = set(Team.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    return base if base not in taken else next(s for n in range(2, 10_000) if (s := f"{base}-{n}") not in taken)
