@@ -1,0 +1,117 @@
+"""A typed client for the management API of a LiteLLM proxy. No Django here, and nothing else of ours."""
+
+from portal.litellm.chat import Completion
+from portal.litellm.client import CHAT_TIMEOUT_SECONDS, TIMEOUT_SECONDS, Client
+from portal.litellm.credentials import Credential
+from portal.litellm.durations import (
+    BudgetWindow,
+    InvalidDuration,
+    format_duration,
+    parse_duration,
+    wire_duration,
+)
+from portal.litellm.errors import (
+    AlreadyExists,
+    BadAnswer,
+    BudgetExceeded,
+    ChosenKeysRefused,
+    ConfigurationError,
+    ConnectionLost,
+    Forbidden,
+    Invalid,
+    KeyNotFound,
+    LicenceNeeded,
+    LiteLLMError,
+    NoAnswer,
+    NoSuchRoute,
+    NotFound,
+    RateLimited,
+    Redirected,
+    Refused,
+    ServerError,
+    StreamError,
+    TeamNotFound,
+    TimedOut,
+    Unauthorized,
+    Unreachable,
+    WrongRole,
+)
+from portal.litellm.health import Details, Licence, Readiness
+from portal.litellm.http import PreparedCall
+from portal.litellm.imports import ImportedKey
+from portal.litellm.key_rows import BulkUpdate, IssuedKey, KeyHealth, KeyInfo, SpendReset, hash_key, token_of
+from portal.litellm.model_groups import ModelGroup
+from portal.litellm.models import Model, ModelInfo, ModelRow
+from portal.litellm.rows import UNSET, Page, Unset
+from portal.litellm.spend import DailyActivity, GlobalSpend, KeyModelDay, Metrics, SpendLog, SpendTotal
+from portal.litellm.teams import Membership, Team, TeamInfo, TeamMember
+from portal.litellm.users import CreatedUser, User, UserInfo
+
+__all__ = [
+    "CHAT_TIMEOUT_SECONDS",
+    "TIMEOUT_SECONDS",
+    "UNSET",
+    "AlreadyExists",
+    "BadAnswer",
+    "BudgetExceeded",
+    "BudgetWindow",
+    "BulkUpdate",
+    "ChosenKeysRefused",
+    "Client",
+    "Completion",
+    "ConfigurationError",
+    "ConnectionLost",
+    "CreatedUser",
+    "Credential",
+    "DailyActivity",
+    "Details",
+    "Forbidden",
+    "GlobalSpend",
+    "ImportedKey",
+    "Invalid",
+    "InvalidDuration",
+    "IssuedKey",
+    "KeyHealth",
+    "KeyInfo",
+    "KeyModelDay",
+    "KeyNotFound",
+    "Licence",
+    "LicenceNeeded",
+    "LiteLLMError",
+    "Membership",
+    "Metrics",
+    "Model",
+    "ModelGroup",
+    "ModelInfo",
+    "ModelRow",
+    "NoAnswer",
+    "NoSuchRoute",
+    "NotFound",
+    "Page",
+    "PreparedCall",
+    "RateLimited",
+    "Readiness",
+    "Redirected",
+    "Refused",
+    "ServerError",
+    "SpendLog",
+    "SpendReset",
+    "SpendTotal",
+    "StreamError",
+    "Team",
+    "TeamInfo",
+    "TeamMember",
+    "TeamNotFound",
+    "TimedOut",
+    "Unauthorized",
+    "Unreachable",
+    "Unset",
+    "User",
+    "UserInfo",
+    "WrongRole",
+    "format_duration",
+    "hash_key",
+    "parse_duration",
+    "token_of",
+    "wire_duration",
+]
