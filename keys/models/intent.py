@@ -1,0 +1,124 @@
+"""Intents: promises about a gateway, written before the call, kept by whoever comes first."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+
+from keys.models.gateway import Gateway
+from keys.models.lease import KeyVersion
+
+ABANDONED = timedelta(seconds=60)  # after its last send, nobody is waiting for the answer any more
+WATCHES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+HORIZON = WATCHES[-1]  # a timed-out request was seen to land after 75 s
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=20), timedelta(hours=1)
+CLAIMED = timedelta(seconds=60)  # longer than one batch takes; a worker that dies loses its claim after it
+STUCK = 6  # failures after which a person is shown it; it is still retried
+
+
+class IntentQuerySet(models.QuerySet["Intent"]):
+    def due(self, now: datetime) -> IntentQuerySet:
+        """What to settle now, endings that somebody asked for before the clean-up of abandoned issues."""
+        return self.filter(due_at__lte=now).order_by("issuing", "due_at", "pk")
+
+    def doom(self, versions: Iterable[KeyVersion], now: datetime) -> list[Intent]:
+        """Promise that these versions will be gone, from now on; takes over the safety net of a running issue."""
+        doomed = []
+        for version in versions:
+            if version.ended_at is None:
+                taken = {"issuing": False, "due_at": now, "attempts": 0}
+                made = {**taken, "gateway_id": version.lease.gateway_id, "sent_at": version.unclear_at}
+                doomed.append(
+                    self.update_or_create(kind=Intent.Kind.GONE, version=version, defaults=taken, create_defaults=made)[
+                        0
+                    ]
+                )
+        return doomed
+
+    def stuck(self) -> IntentQuerySet:
+        return self.filter(attempts__gte=STUCK)
+
+
+class Intent(models.Model):
+    """A promise about a gateway, not yet kept. `gone`: this key must not stay there."""
+
+    class Kind(models.TextChoices):
+        GONE = "gone", "Must not stay"
+        BLOCK = "block", "Must not answer"
+        SHAPE = "shape", "Must look like our row"
+
+    kind = models.CharField(max_length=5, choices=Kind, default=Kind.GONE)
+    gateway = models.ForeignKey(Gateway, on_delete=models.PROTECT, related_name="intents")
+    version = models.ForeignKey(KeyVersion, on_delete=models.PROTECT, related_name="intents")
+    issuing = models.BooleanField(default=False)  # the safety net of an issue that still runs
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True)  # the last generate for this version left at
+    due_at = models.DateTimeField()
+    watching_since = models.DateTimeField(null=True)  # deleted once; looked at again for HORIZON
+    looks = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)  # failures in a row
+    last_error = models.CharField(max_length=300, blank=True)
+
+    objects = IntentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["due_at", "pk"]
+        indexes = [models.Index(fields=["due_at"], name="intent_due")]
+        constraints = [models.UniqueConstraint(fields=["kind", "version"], name="one_intent_of_a_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.version}"
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.attempts >= STUCK
+
+    def sending(self, now: datetime) -> bool:
+        """Note that a generate leaves now. False: the clean-up has begun, and nothing may be sent any more.
+
+        A secret is never sent again once a delete for its hash was written: generate revives it.
+        """
+        return self._if_still(issuing=True)(sent_at=now, due_at=now + ABANDONED)
+
+    def abandon(self, now: datetime) -> bool:
+        """Take an issue over from whoever ran it. False: it has been completed or taken meanwhile."""
+        return self._if_still(issuing=True, due_at__lte=now)(issuing=False)
+
+    def put_off(self, reason: str, now: datetime) -> None:
+        """Count a failure and try again later: 20 s, 40 s … 1 h, with jitter so that retries spread."""
+        pause = min(FIRST_PAUSE * 2**self.attempts, LONGEST_PAUSE)
+        self.attempts += 1
+        self.last_error = reason[:300]
+        self.due_at = now + pause * random.uniform(0.75, 1.0)  # noqa: S311
+        self.save(update_fields=["attempts", "last_error", "due_at"])
+
+    def watch(self, now: datetime) -> bool:
+        """Look again 1, 5 and 15 minutes after the first clean-up. False: no send was unclear, or HORIZON is over."""
+        if self.sent_at is None:
+            return False
+        self.watching_since = self.watching_since or now
+        coming = [self.watching_since + pause for pause in WATCHES]
+        later = [moment for moment in coming if moment > now]
+        if not later:
+            return False
+        self.due_at, self.attempts, self.last_error = later[0], 0, ""
+        self.looks += 1
+        self.save(update_fields=["due_at", "watching_since", "looks", "attempts", "last_error"])
+        return True
+
+    def claim(self, now: datetime) -> bool:
+        """Take it for this worker for a while. False: another one was quicker."""
+        return self._if_still(due_at=self.due_at)(due_at=now + CLAIMED)
+
+    def _if_still(self, **state: Any) -> Callable[..., bool]:
+        def change(**fields: Any) -> bool:
+            won = Intent.objects.filter(pk=self.pk, **state).update(**fields)
+            if won:
+                self.refresh_from_db()
+            return bool(won)
+
+        return change

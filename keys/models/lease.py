@@ -1,0 +1,141 @@
+"""Leases: one holder's use of one virtual key, and the versions of its secret."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from keys.models.gateway import Gateway
+from keys.models.role import KeyRole
+from teams.access import within
+from teams.models import Membership, Team, User
+from teams.roles import Can, MemberRole, Reach, reach
+
+
+class State(models.TextChoices):
+    ISSUING = "issuing", "Being issued"
+    ACTIVE = "active", "Active"
+    PAUSED = "paused", "Paused"
+    ROTATING = "rotating", "In rotation"
+    REVOKING = "revoking", "Being revoked"
+    REVOKED = "revoked", "Revoked"
+    EXPIRED = "expired", "Expired"
+    FAILED = "failed", "Not issued"
+
+
+LIVE = frozenset({State.ISSUING, State.ACTIVE, State.PAUSED, State.ROTATING})
+ENDED = frozenset({State.REVOKED, State.EXPIRED, State.FAILED})
+
+
+class LeaseQuerySet(models.QuerySet["Lease"]):
+    def visible_to(self, user: Any) -> LeaseQuerySet:
+        return self.filter(within(user, Can.SEE_KEY))
+
+    def live(self) -> LeaseQuerySet:
+        return self.filter(state__in=LIVE)
+
+    def overdue(self, now: datetime) -> LeaseQuerySet:
+        """Live leases that should have ended: TTL spent, holder inactive, or holder out of the team."""
+        holding = [role for role in MemberRole if reach(Can.ISSUE_KEY, role) is not Reach.NONE]
+        member = Membership.objects.filter(team=OuterRef("team"), user=OuterRef("holder"), role__in=holding)
+        stays = Exists(member) | Q(holder__kind=User.Kind.SERVICE) | Q(holder__platform_role="admin")
+        return self.filter(state__in=LIVE - {State.ISSUING}).filter(
+            Q(expires_at__lte=now) | Q(holder__is_active=False) | ~stays
+        )
+
+    def rows(self) -> LeaseQuerySet:
+        """With what a row of a list shows, in one query more."""
+        return self.select_related("team", "holder", "role", "gateway").prefetch_related("versions")
+
+
+class Lease(models.Model):
+    """One holder's use of one virtual key until `expires_at`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    alias = models.CharField(max_length=80, unique=True)  # ours, permanent; each version has its own on the gateway
+    name = models.CharField(max_length=80, blank=True)  # what its holder calls it; need not be unique
+    purpose = models.CharField(max_length=300, blank=True)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="leases")
+    holder = models.ForeignKey(User, on_delete=models.PROTECT, related_name="leases")
+    role = models.ForeignKey(KeyRole, on_delete=models.PROTECT, related_name="leases")
+    gateway = models.ForeignKey(Gateway, on_delete=models.PROTECT, related_name="leases")
+    limits = models.JSONField(default=dict)  # as issued; see KeyRole.limits()
+    once = models.UUIDField(unique=True, null=True, editable=False)  # the form's token: sent twice, one lease
+    state = models.CharField(max_length=10, choices=State, default=State.ISSUING)
+    issued_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    max_expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    end_reason = models.CharField(max_length=200, blank=True)
+    spend = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0))  # USD
+    last_used_at = models.DateTimeField(null=True)
+
+    objects = LeaseQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-issued_at", "-id"]
+        indexes = [
+            models.Index(fields=["state", "expires_at"], name="lease_state_expiry"),
+            models.Index(fields=["team", "-issued_at"], name="lease_team"),
+            models.Index(fields=["holder", "state"], name="lease_holder"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.alias
+
+    def move(self, old: Collection[State], new: State, **fields: Any) -> bool:
+        """Change state only if it is still one of `old`, then reread the row. True: this call did it."""
+        won = Lease.objects.filter(pk=self.pk, state__in=old).update(state=new, **fields)
+        self.refresh_from_db()
+        return bool(won)
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE
+
+    @property
+    def current(self) -> KeyVersion:
+        """The newest version."""
+        return max(self.versions.all(), key=lambda version: version.number)
+
+    @property
+    def renewable(self) -> bool:
+        return self.state == State.ACTIVE and self.expires_at < self.max_expires_at
+
+    @property
+    def max_budget(self) -> Decimal | None:
+        """USD per window; None: no budget of its own."""
+        limit = self.limits.get("max_budget")
+        return None if limit is None else Decimal(limit)
+
+    def time_left(self, now: datetime | None = None) -> timedelta:
+        return self.expires_at - (now or timezone.now())
+
+
+class KeyVersion(models.Model):
+    """One secret of a lease. The secret itself is nowhere: only its sha256, which is LiteLLM's `token`."""
+
+    lease = models.ForeignKey(Lease, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField(default=1)
+    # NULL only where the proxy refuses chosen keys, until it has answered.
+    token_hash = models.CharField(max_length=64, unique=True, null=True)  # noqa: DJ001
+    key_name = models.CharField(max_length=20, blank=True)  # sk-...abcd
+    alias = models.CharField(max_length=120, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    unclear_at = models.DateTimeField(null=True)  # the last send whose answer was not read: it may yet land
+    dies_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)  # confirmed gone from the gateway
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["lease", "number"], name="version_number_in_its_lease")]
+
+    def __str__(self) -> str:
+        return self.alias

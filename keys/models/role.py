@@ -1,0 +1,141 @@
+"""Key roles: what keys issued from one may do, cost and reach."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models as db  # `models` is a column here
+from django.db.models import F, Q
+
+from keys.models.gateway import WORD_NAME, Gateway
+from portal.litellm.durations import BudgetWindow
+from teams.access import allowed, within
+from teams.models import Team
+from teams.roles import Can
+
+SHORTEST_TTL = timedelta(seconds=30)  # a key must live long enough to be copied
+WINDOWS = [(window.value, window.value) for window in BudgetWindow]
+
+
+class Approval(db.TextChoices):
+    AUTO = "auto", "Issued at once"
+    TEAM = "team", "One approver of the team"
+    PLATFORM = "platform", "A platform admin"
+
+
+class KeyRoleQuerySet(db.QuerySet["KeyRole"]):
+    def open_to(self, team: Team) -> KeyRoleQuerySet:
+        """Roles that `team` may issue from."""
+        return self.filter(ended_at=None).filter(Q(all_teams=True) | Q(teams=team)).distinct()
+
+    def visible_to(self, user: Any) -> KeyRoleQuerySet:
+        """Roles of the teams that `user` is in; every role for who sees the platform."""
+        if allowed(user, Can.SEE_PLATFORM):
+            return self
+        seen = Team.objects.filter(within(user, Can.SEE_TEAM, team="pk"))
+        return self.filter(ended_at=None).filter(Q(all_teams=True) | Q(teams__in=seen)).distinct()
+
+
+class KeyRole(db.Model):
+    """The role of the Vault engine: an envelope. Inside it a key is issued at once."""
+
+    name = db.CharField(max_length=60, validators=[WORD_NAME])
+    description = db.CharField(max_length=200, blank=True)
+    gateway = db.ForeignKey(Gateway, on_delete=db.PROTECT, related_name="roles")
+    models = db.JSONField(default=list, blank=True)  # names; empty only with all_models
+    all_models = db.BooleanField(default=False)
+    max_budget = db.DecimalField(  # USD per window for each key; None: no budget of its own
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.0001"))],
+    )
+    budget_duration = db.CharField(max_length=3, choices=WINDOWS, blank=True)  # blank: for life
+    tpm_limit = db.PositiveIntegerField(null=True, blank=True)  # tokens a minute
+    rpm_limit = db.PositiveIntegerField(null=True, blank=True)  # requests a minute
+    max_parallel_requests = db.PositiveIntegerField(null=True, blank=True)
+    ttl = db.DurationField(default=timedelta(0))  # 0: the gateway's
+    max_ttl = db.DurationField(default=timedelta(0))  # most that renewals reach, from issue; 0: the gateway's
+    alias_prefix = db.CharField(max_length=30, blank=True)  # blank: the role's name
+    metadata = db.JSONField(default=dict, blank=True)  # map of strings, put on each key
+    key_type = db.CharField(max_length=12, default="llm_api")  # a holder never reaches management routes
+    all_teams = db.BooleanField(default=False)
+    teams = db.ManyToManyField(Team, blank=True, related_name="key_roles")
+    approval = db.CharField(max_length=10, choices=Approval, default=Approval.AUTO)
+    max_live_keys = db.PositiveIntegerField(null=True, blank=True)  # per holder; None: no cap
+    version = db.PositiveIntegerField(default=1)
+    created_at = db.DateTimeField(auto_now_add=True)
+    ended_at = db.DateTimeField(null=True, editable=False)
+
+    objects = KeyRoleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["gateway__name", "name"]
+        constraints = [
+            db.UniqueConstraint(fields=["gateway", "name"], name="role_name_in_its_gateway"),
+            db.CheckConstraint(name="role_name_in_lower_case", condition=Q(name=db.functions.Lower("name"))),
+            db.CheckConstraint(
+                name="role_ttl_within_max_ttl",
+                condition=Q(max_ttl=timedelta(0)) | Q(ttl__lte=F("max_ttl")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def default_ttl(self) -> timedelta:
+        """How long a key lives when nobody asks for less."""
+        return min(self.ttl or self.gateway.ttl, self.longest_ttl)
+
+    @property
+    def longest_ttl(self) -> timedelta:
+        """The most that renewals can reach, counted from issue."""
+        return self.max_ttl or self.gateway.max_ttl
+
+    @property
+    def prefix(self) -> str:
+        return self.alias_prefix or self.name
+
+    def limits(self) -> dict[str, Any]:
+        """The limits as plain JSON, for the copy that a lease keeps."""
+        return {
+            "models": list(self.models),
+            "all_models": self.all_models,
+            "max_budget": None if self.max_budget is None else str(self.max_budget),
+            "budget_duration": self.budget_duration,
+            "tpm_limit": self.tpm_limit,
+            "rpm_limit": self.rpm_limit,
+            "max_parallel_requests": self.max_parallel_requests,
+            "key_type": self.key_type,
+            "role_version": self.version,
+        }
+
+    def clean(self) -> None:
+        """Row-wide validation, whatever the door. Raises ValidationError. Source: the Vault engine's role checks."""
+        self.name = (self.name or "").lower()
+        wrong: dict[str, str] = {}
+        if self.all_models and self.models:
+            wrong["models"] = "Name models or choose all models, not both."
+        if not self.all_models and not self.models:
+            wrong["models"] = "Name at least one model, or choose all models explicitly."
+        if self.max_budget is not None and self.max_budget <= 0:
+            wrong["max_budget"] = "A budget is above 0. Leave it empty for no budget: LiteLLM blocks a key with 0."
+        if self.budget_duration and self.max_budget is None:
+            wrong["budget_duration"] = "A budget window needs a budget."
+        for field in ("ttl", "max_ttl"):
+            if getattr(self, field) < timedelta(0):
+                wrong[field] = "A TTL cannot be negative."
+            elif timedelta(0) < getattr(self, field) < SHORTEST_TTL:
+                wrong[field] = "The shortest TTL is 30 seconds."
+        if not wrong and self.max_ttl and self.ttl > self.max_ttl:
+            wrong["ttl"] = "The TTL cannot be longer than the max TTL."
+        if not isinstance(self.metadata, dict) or any(not isinstance(value, str) for value in self.metadata.values()):
+            wrong["metadata"] = "Metadata is a map of names to text."
+        if wrong:
+            raise ValidationError(wrong)

@@ -1,0 +1,72 @@
+"""The troubles of keys and gateways."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from keys.models import Lease
+from portal.errors import Conflict, PortalError, Unavailable
+
+
+class NotConfigured(Unavailable):
+    code, retryable = "not_configured", False
+    message = "No gateway is configured yet."
+    action = "A platform admin enters one under Gateways, or sets LITELLM_BASE_URL and LITELLM_MASTER_KEY."
+
+
+class GatewayAway(Unavailable):
+    """The proxy cannot be reached, or its breaker is open."""
+
+    code = "gateway_away"
+    action = "Try again in a minute. Nothing is lost."
+
+
+class GatewayRefused(Conflict):
+    """The proxy answered and said no; its own status is never passed on."""
+
+    code = "gateway_refused"
+    action = "Show this message to a platform admin."
+
+
+class OverLimit(PortalError):
+    """More was asked than the key role gives."""
+
+    code, status = "over_limit", HTTPStatus.UNPROCESSABLE_ENTITY
+    action = "Ask for no more than the key role gives, or choose another role."
+
+
+class ApprovalNeeded(Conflict):
+    code = "approval_needed"
+    message = "Keys of this role need an approval, and requests are not part of this version yet."
+    action = "Choose a role that issues at once, or ask a platform admin."
+
+
+class AllowanceSpent(Conflict):
+    code = "allowance_spent"
+    action = "Revoke one that you no longer need, then issue again."
+
+
+class RoleEnded(Conflict):
+    code = "role_ended"
+    message = "This key role is not open to the team."
+    action = "Choose another role."
+
+
+class EndedMeanwhile(Conflict):
+    """Somebody ended the lease, or access to it, while it was being issued. No key is left."""
+
+    code = "ended_meanwhile"
+    message = "This key was ended while it was being issued. No key was left behind."
+    action = "Look at the lease for the reason, then issue again."
+
+
+class AlreadyIssued(Conflict):
+    """The same form was sent twice; `lease` is what the first one made."""
+
+    code = "already_issued"
+    message = "This form has already issued its key."
+    action = "Open the lease. A secret that was not copied cannot be shown again."
+
+    def __init__(self, lease: Lease) -> None:
+        super().__init__(details={"lease": str(lease.pk)})
+        self.lease = lease

@@ -1,0 +1,418 @@
+"""Reach the proxies: the only room that builds a client, opens a master key, or trips the breaker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from requests.adapters import BaseAdapter
+
+from keys.models import Gateway, KeyVersion
+from keys.models.gateway import SANDBOX_URL
+from keys.services.errors import GatewayAway, GatewayRefused, NotConfigured
+from keys.services.minting import new_secret
+from portal import audit
+from portal.errors import Invalid
+from portal.litellm import AlreadyExists as Taken
+from portal.litellm import Client, ConfigurationError, LiteLLMError, NoAnswer, Refused, ServerError
+from portal.litellm import Invalid as InvalidThere
+from portal.litellm import Team as TeamThere
+from portal.litellm.sandbox import Sandbox, SandboxAdapter
+from portal.models import Installation
+from teams.access import Actor, System, require
+from teams.models import Team
+from teams.roles import Can
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = 10.0  # seconds a person waits, for all calls of one act together
+GETTING_IN_LINE = 1.0  # seconds
+CONNECTION = ("base_url", "master_key", "timeout", "ca_bundle")  # what a client is built from
+
+# At most the web threads but three wait for gateways, so a proxy that hangs never deafens the desk.
+_places = threading.BoundedSemaphore(max(1, settings.WEB_THREADS - 3))
+_clients: dict[int, tuple[int, Client]] = {}
+_sandboxes: dict[int, tuple[int, Sandbox]] = {}
+_building = threading.Lock()
+
+
+class Line:
+    """An open line to one gateway, with the time that is left for all its calls together."""
+
+    def __init__(self, client: Client, seconds: float) -> None:
+        self._client = client
+        self._ends = time.monotonic() + seconds
+
+    @property
+    def client(self) -> Client:
+        """The client, told to be back before the time is over. Raises GatewayAway when it is over."""
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise GatewayAway("The gateway took too long.")
+        return self._client.with_timeout(left)
+
+
+@contextmanager
+def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterator[Line]:
+    """Open a line to `gateway` for one act by `by`, for at most `seconds` in all.
+
+    The row is read anew, so a changed gateway is used at once by every process.
+    Raises GatewayAway when the proxy cannot be reached (and opens the breaker) or the breaker is open,
+    GatewayRefused when it answers no.
+    """
+    gateway = Gateway.objects.get(pk=gateway.pk)
+    now = timezone.now()
+    if gateway.next_try_at and gateway.next_try_at > now:
+        raise GatewayAway(f"{gateway} does not answer since {gateway.away_since:%H:%M} UTC.")
+    if not _places.acquire(timeout=GETTING_IN_LINE):
+        raise GatewayAway(f"Too many people wait for {gateway} right now.")
+    try:
+        yield Line(_client_of(gateway).changed_by(by.litellm_id), seconds)
+        gateway.came_back()
+    except (NoAnswer, ServerError) as error:
+        if isinstance(error, NoAnswer) or error.status in {502, 503, 504}:
+            gateway.went_away(str(error), now)
+            raise GatewayAway(f"{gateway} does not answer: {error.message}") from None
+        raise refused(gateway, error) from None
+    except LiteLLMError as error:
+        gateway.came_back()
+        raise refused(gateway, error) from None
+    finally:
+        _places.release()
+
+
+def refused(gateway: Gateway, error: LiteLLMError) -> GatewayRefused:
+    """The proxy's no, in our words: 422 where our input was at fault, else 409."""
+    found = GatewayRefused(f"{gateway} refused: {error.message}", action=error.action)
+    if isinstance(error, InvalidThere):
+        found.status = HTTPStatus.UNPROCESSABLE_ENTITY
+    return found
+
+
+def default() -> Gateway:
+    """The gateway that is meant when nobody names one. Raises NotConfigured."""
+    gateway = Gateway.objects.filter(is_default=True).first()
+    if gateway is None:
+        raise NotConfigured
+    return gateway
+
+
+def place_team(line: Line, team: Team) -> None:
+    """See that `team` is a team on the gateway, with our budget: made at first use, and again if it vanished.
+
+    Concurrent makers get 500 from the proxy, and a key of a team that is not there is made but dead, so the
+    team is looked at afterwards. Raises LiteLLMError.
+    """
+    budget = {"max_budget": team.max_budget, "budget_duration": team.budget_duration or None}
+    there = _team_there(line, team)
+    if there is None:
+        with suppress(Taken, ServerError):  # somebody else makes it at this moment; the look below tells
+            line.client.teams.new(
+                team_id=team.litellm_id,
+                alias=team.name,
+                metadata={"keydesk": {"instance": Installation.current(), "team": team.slug}},
+                **(budget if team.max_budget is not None else {}),
+            )
+        there = _team_there(line, team)
+        if there is None:
+            raise GatewayRefused("The gateway did not make the team.")
+    if there.max_budget != team.max_budget or (
+        team.max_budget is not None and there.budget_duration != (team.budget_duration or None)
+    ):
+        line.client.teams.update(team.litellm_id, **(budget if team.max_budget is not None else dict.fromkeys(budget)))
+
+
+def _team_there(line: Line, team: Team) -> TeamThere | None:
+    """The team as the gateway has it. By the list: `/team/info` answers with every key of the team."""
+    return next(iter(line.client.teams.list_v2_page(1, 1, team_id=team.litellm_id).items), None)
+
+
+def show_budget(sender: object = None, *, team: Team, by: Actor, **_: Any) -> None:
+    """Carry a changed team budget to every gateway where the team has keys; a proxy that is away gets it with
+    the team's next key."""
+    for gateway in Gateway.objects.filter(leases__team=team).distinct():
+        try:
+            with calling(gateway, by=by) as line:
+                place_team(line, team)
+        except (GatewayAway, GatewayRefused) as error:
+            log.warning("team_budget_not_placed", gateway=gateway.name, team=team.slug, reason=error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a proxy says about itself."""
+
+    chosen_keys: bool
+    litellm_version: str
+    licence: dict[str, Any]
+    models_seen: list[str]
+
+
+def look(client: Client) -> Facts:
+    """Ask a proxy for its health, models, licence, and whether it lets callers choose keys. Changes nothing there.
+
+    Raises LiteLLMError; Unauthorized means that the master key is wrong.
+    """
+    client.health.readiness()
+    names = sorted({model.id for model in client.models.list()})
+    return Facts(_chosen_keys(client), *_about(client), names)
+
+
+def _chosen_keys(client: Client) -> bool:
+    """Ask for a key that is too short to exist: 400 says that a longer one would do, 403 that none would.
+
+    Source: LiteLLM 1.106.2 checks `disable_custom_api_keys` before the length of the key.
+    """
+    try:
+        client.keys.generate(key="sk-probe")
+    except InvalidThere:
+        return True
+    except Refused:
+        return False
+    return True
+
+
+def _about(client: Client) -> tuple[str, dict[str, Any]]:
+    """Version and licence; older and locked-down proxies tell neither, and that is no trouble."""
+    version, licence = "", {}
+    try:
+        version = client.health.server_version()
+        told = client.health.licence()
+        licence = {
+            "type": told.license_type,
+            "has_license": told.has_license,
+            "features": list(told.allowed_features),
+        }
+    except Refused:
+        pass
+    return version, licence
+
+
+def make(*, by: Actor, check_first: bool = True, **fields: Any) -> Gateway:
+    """Enter a gateway, after its connection was tried.
+
+    `fields`: name, base_url, public_url, master_key, timeout (seconds), ca_bundle (PEM), ttl, max_ttl
+    (timedelta), is_default. Raises NotAllowed, Invalid, GatewayAway, GatewayRefused.
+    """
+    require(by, Can.MANAGE_PLATFORM)
+    gateway = Gateway(**_tidy(fields))
+    gateway.is_default = gateway.is_default or not Gateway.objects.filter(is_default=True).exists()
+    _validate(gateway)
+    facts = _try_connection(gateway) if check_first else None
+    with transaction.atomic():
+        _only_default(gateway)
+        gateway.save(force_insert=True)
+        _keep(gateway, facts)
+        audit.record("gateway.made", gateway, by=by, base_url=gateway.base_url)
+    return gateway
+
+
+def change(gateway: Gateway, *, by: Actor, check_first: bool = True, **fields: Any) -> Gateway:
+    """Change a gateway; a blank master key keeps the stored one. Used at once by every process.
+
+    A base URL changes only to a place that knows our keys. Raises NotAllowed, Invalid, GatewayAway, GatewayRefused.
+    """
+    require(by, Can.MANAGE_PLATFORM)
+    gateway = Gateway.objects.get(pk=gateway.pk)
+    before = {name: getattr(gateway, name) for name in fields}
+    for name, value in _tidy(fields).items():
+        if name != "master_key" or value:
+            setattr(gateway, name, value)
+    changed = sorted(name for name, value in before.items() if getattr(gateway, name) != value)
+    if not changed:
+        return gateway
+    _validate(gateway)
+    facts = None
+    if set(changed) & set(CONNECTION):
+        moved = "base_url" in changed
+        facts = _try_connection(gateway, knows_our_keys=moved) if check_first or moved else None
+        gateway.version += 1
+        gateway.away_since = gateway.next_try_at = None
+    with transaction.atomic():
+        _only_default(gateway)
+        gateway.save()
+        _keep(gateway, facts)
+        audit.record("gateway.changed", gateway, by=by, fields=changed)
+    return gateway
+
+
+def check(gateway: Gateway, *, by: Actor) -> Gateway:
+    """Ask the gateway how it is and keep what it says. Raises NotAllowed, GatewayAway, GatewayRefused."""
+    require(by, Can.MANAGE_PLATFORM)
+    Gateway.objects.filter(pk=gateway.pk).update(next_try_at=None)  # a person asked: try now
+    with calling(gateway, by=by) as line:
+        facts = look(line.client)
+    _keep(gateway, facts)
+    return gateway
+
+
+def from_environment(*, by: System) -> Gateway | None:
+    """Make or update the gateway that the environment names; without one, the sandbox, if there is none at all.
+
+    Never re-points a gateway: another URL is another gateway. It becomes the default.
+    """
+    url, key = settings.LITELLM_BASE_URL.rstrip("/"), settings.LITELLM_MASTER_KEY
+    if not url:
+        if Gateway.objects.exists():
+            return None
+        return make(by=by, name="sandbox", base_url=SANDBOX_URL, master_key=new_secret())
+    if not key:
+        raise NotConfigured("LITELLM_BASE_URL is set, LITELLM_MASTER_KEY is not.")
+    fields = {"master_key": key, "public_url": settings.LITELLM_PUBLIC_URL, "is_default": True}
+    known = Gateway.objects.filter(base_url=url).first()
+    if known:
+        gateway = change(known, by=by, check_first=False, **fields)
+    else:
+        gateway = make(by=by, check_first=False, name=_free_name(url), base_url=url, **fields)
+    try:
+        return check(gateway, by=by)
+    except (GatewayAway, GatewayRefused) as error:
+        log.warning("gateway_not_answering", gateway=gateway.name, reason=error.message)
+        return gateway
+
+
+def sandbox_app() -> Callable[..., Any] | None:
+    """The sandbox as a WSGI callable, while a gateway uses it; else None."""
+    gateway = Gateway.objects.filter(base_url=SANDBOX_URL).first()
+    return None if gateway is None else _sandbox_of(gateway)
+
+
+def transport(gateway: Gateway) -> Mapping[str, BaseAdapter]:
+    """Adapters that a gateway's client needs beside plain HTTP."""
+    return {"http+sandbox://": SandboxAdapter(_sandbox_of(gateway))} if gateway.is_sandbox else {}
+
+
+def forget_connections() -> None:
+    """Drop every pooled connection of this process."""
+    with _building:
+        for _, client in _clients.values():
+            client.close()
+        _clients.clear()
+        _sandboxes.clear()
+
+
+def _client_of(gateway: Gateway) -> Client:
+    with _building:
+        version, client = _clients.get(gateway.pk, (0, None))
+        if client is None or version != gateway.version:
+            client = _build(gateway)
+            _clients[gateway.pk] = (gateway.version, client)
+        return client
+
+
+def _build(gateway: Gateway) -> Client:
+    return Client(
+        gateway.base_url,
+        gateway.master_key,
+        timeout=gateway.timeout,
+        ca_bundle=_ca_file(gateway),
+        adapters=transport(gateway),
+    )
+
+
+def _sandbox_of(gateway: Gateway) -> Sandbox:
+    version, sandbox = _sandboxes.get(gateway.pk or 0, (0, None))
+    if sandbox is None or version != gateway.version:
+        sandbox = Sandbox(settings.SANDBOX_FILE, master_key=gateway.master_key)
+        _sandboxes[gateway.pk or 0] = (gateway.version, sandbox)
+    return sandbox
+
+
+def _ca_file(gateway: Gateway) -> str | None:
+    """Where `requests` can read the authorities; made anew from the row, so any host has it."""
+    if not gateway.ca_bundle:
+        return None
+    path = Path(settings.DATA_DIR) / "ca" / f"{gateway.pk or 'new'}-{gateway.version}.pem"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(gateway.ca_bundle)
+    return str(path)
+
+
+def _try_connection(gateway: Gateway, *, knows_our_keys: bool = False) -> Facts:
+    try:
+        client = _build(gateway)
+    except ConfigurationError as error:
+        raise Invalid(error.message, action=error.action, details={"base_url": error.message}) from None
+    try:
+        facts = look(client.with_timeout(PATIENCE))
+        if knows_our_keys and not _knows_one(client, gateway):
+            raise Invalid(
+                "The proxy at that address knows none of the keys issued here.",
+                action="Enter it as a gateway of its own, or restore the proxy's database there first.",
+                details={"base_url": "This proxy knows none of the keys issued here."},
+            )
+    except NoAnswer as error:
+        raise GatewayAway(f"{gateway.base_url} does not answer: {error.message}", action=error.action) from None
+    except Refused as error:
+        field = "master_key" if error.status in {401, 403} else "base_url"
+        raise Invalid(
+            f"The proxy refused: {error.message}", action=error.action, details={field: error.message}
+        ) from None
+    except LiteLLMError as error:
+        raise refused(gateway, error) from None
+    finally:
+        client.close()
+    return facts
+
+
+def _knows_one(client: Client, gateway: Gateway) -> bool:
+    ours = KeyVersion.objects.filter(lease__gateway=gateway, ended_at=None).exclude(token_hash=None)
+    hashes = [version.token_hash for version in ours[:5] if version.token_hash]
+    return not hashes or bool(client.keys.info_many(hashes))
+
+
+def _keep(gateway: Gateway, facts: Facts | None) -> None:
+    if facts is None:
+        return
+    fields: dict[str, Any] = {name: getattr(facts, name) for name in Facts.__slots__}
+    fields |= {"checked_at": timezone.now(), "away_since": None, "next_try_at": None, "away_reason": ""}
+    Gateway.objects.filter(pk=gateway.pk).update(**fields)
+    gateway.refresh_from_db()
+
+
+def _tidy(fields: dict[str, Any]) -> dict[str, Any]:
+    for name in ("base_url", "public_url"):
+        if name in fields:
+            fields[name] = (fields[name] or "").strip().rstrip("/")
+    return fields
+
+
+def _validate(gateway: Gateway) -> None:
+    try:
+        gateway.full_clean(exclude=["master_key"])
+    except ValidationError as error:
+        raise Invalid(details={name: " ".join(said) for name, said in error.message_dict.items()}) from None
+    wrong = {}
+    if not gateway.master_key:
+        wrong["master_key"] = "The proxy's master key is needed."
+    for name in ("base_url", "public_url"):
+        url = getattr(gateway, name)
+        if url and url != SANDBOX_URL and urlsplit(url).scheme not in {"http", "https"}:
+            wrong[name] = "A whole address, like https://llm.example.com."
+    if gateway.ttl > gateway.max_ttl:
+        wrong["ttl"] = "The TTL cannot be longer than the max TTL."
+    if wrong:
+        raise Invalid(details=wrong)
+
+
+def _only_default(gateway: Gateway) -> None:
+    if gateway.is_default:
+        Gateway.objects.exclude(pk=gateway.pk).filter(is_default=True).update(is_default=False)
+
+
+def _free_name(url: str) -> str:
+    host = (urlsplit(url).hostname or "gateway").replace(":", "-")
+    taken = set(Gateway.objects.values_list("name", flat=True))
+    return next(name for name in (host, *(f"{host}-{n}" for n in range(2, 1000))) if name not in taken)

@@ -1,0 +1,61 @@
+"""Make and change key roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from keys.models import KeyRole
+from portal import audit
+from portal.errors import Invalid
+from teams.access import Actor, require
+from teams.models import Team
+from teams.roles import Can
+
+
+def make(*, by: Actor, teams: Iterable[Team] = (), **fields: Any) -> KeyRole:
+    """Make a key role. `fields` as on KeyRole: TTLs as timedelta, money in USD as Decimal.
+
+    Raises NotAllowed, and Invalid with the fields named.
+    """
+    require(by, Can.MANAGE_PLATFORM)
+    return _save(KeyRole(**fields), list(teams), "role.made", by=by)
+
+
+def change(role: KeyRole, *, by: Actor, teams: Iterable[Team] | None = None, **fields: Any) -> KeyRole:
+    """Change a key role; keys that were issued from it keep their limits. Raises NotAllowed and Invalid."""
+    require(by, Can.MANAGE_PLATFORM)
+    for name, value in fields.items():
+        setattr(role, name, value)
+    role.version += 1
+    return _save(role, None if teams is None else list(teams), "role.changed", by=by)
+
+
+def _save(role: KeyRole, teams: list[Team] | None, action: str, *, by: Actor) -> KeyRole:
+    opened = teams if teams is not None else list(role.teams.all())
+    if not role.all_teams and not opened and teams is not None:
+        raise Invalid(details={"teams": "Choose the teams that may use this role, or all teams."})
+    role.models = list(dict.fromkeys(name.strip() for name in role.models if name.strip()))
+    try:
+        role.full_clean()
+    except ValidationError as error:
+        raise Invalid(details={name: " ".join(said) for name, said in error.message_dict.items()}) from None
+    with transaction.atomic():
+        role.save()
+        if teams is not None:
+            role.teams.set([] if role.all_teams else teams)
+        audit.record(
+            action,
+            role,
+            by=by,
+            gateway=role.gateway.name,
+            ttl=role.ttl,
+            max_ttl=role.max_ttl,
+            approval=role.approval,
+            teams="all" if role.all_teams else [team.slug for team in opened],
+            **role.limits(),
+        )
+    return role
