@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import secrets
+import shutil
 import sys
+import tempfile
+from importlib.metadata import distribution
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +24,9 @@ if not TESTING and (_file := os.environ.get("KEYDESK_ENV_FILE", str(BASE_DIR / "
     env.read_env(_file, recurse=False)
 
 DATA_DIR = Path(env.str("KEYDESK_DATA_DIR", "") or BASE_DIR / "var").absolute()
+if TESTING:  # a folder of its own for each process: tests never meet what is kept here, nor each other
+    DATA_DIR = Path(tempfile.mkdtemp(prefix="keydesk-test-"))
+    atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
 HOST = env.str("HOST", "127.0.0.1")
 PORT = env.int("PORT", 8000)
 # Passkeys refuse an IP address, so links say `localhost` even when 127.0.0.1 is bound.
@@ -201,7 +208,8 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("KEYDESK_STATIC_ROOT", "") or DATA_DIR / "static").absolute()
-STATICFILES_DIRS: list[tuple[str, Path]] = []
+# The Inter font comes from the wheel of django-unfold; that app is not installed.
+STATICFILES_DIRS = [("inter", str(distribution("django-unfold").locate_file("unfold/static/unfold/fonts/inter")))]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

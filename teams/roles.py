@@ -93,7 +93,8 @@ SCOPES: dict[Can, Scope] = {
 
 
 def reach(can: Can, role: MemberRole | PlatformRole) -> Reach:
-    return TABLE[can][COLUMNS.index(role)]
+    """How far `role` carries the right. By identity: a team's "admin" and the platform's are equal as text."""
+    return next(found for column, found in zip(COLUMNS, TABLE[can], strict=True) if column is role)
 
 
 def who_can(can: Can) -> str:

@@ -43,16 +43,18 @@ class Gateway(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     # What it said when last asked.
-    checked_at = models.DateTimeField(null=True)
-    chosen_keys = models.BooleanField(null=True)  # whether callers may choose keys; None: not known yet
-    litellm_version = models.CharField(max_length=40, blank=True)
-    licence = models.JSONField(default=dict)
-    models_seen = models.JSONField(default=list)  # names, as listed
+    checked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    chosen_keys = models.BooleanField(
+        null=True, blank=True, editable=False
+    )  # whether callers may choose keys; None: not known yet
+    litellm_version = models.CharField(max_length=40, blank=True, editable=False)
+    licence = models.JSONField(default=dict, blank=True, editable=False)
+    models_seen = models.JSONField(default=list, blank=True, editable=False)  # names, as listed
 
     # The breaker, shared by every process.
-    away_since = models.DateTimeField(null=True)
-    next_try_at = models.DateTimeField(null=True)
-    away_reason = models.CharField(max_length=300, blank=True)
+    away_since = models.DateTimeField(null=True, blank=True, editable=False)
+    next_try_at = models.DateTimeField(null=True, blank=True, editable=False)
+    away_reason = models.CharField(max_length=300, blank=True, editable=False)
 
     class Meta:
         ordering = ["-is_default", "name"]

@@ -390,17 +390,18 @@ def _tidy(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _validate(gateway: Gateway) -> None:
-    try:
-        gateway.full_clean(exclude=["master_key"])
-    except ValidationError as error:
-        raise Invalid(details={name: " ".join(said) for name, said in error.message_dict.items()}) from None
     wrong = {}
+    try:
+        gateway.full_clean(exclude=["master_key"], validate_constraints=False)  # another default gives way
+    except ValidationError as error:
+        wrong = {name: " ".join(said) for name, said in error.message_dict.items()}
     if not gateway.master_key:
         wrong["master_key"] = "The proxy's master key is needed."
     for name in ("base_url", "public_url"):
-        url = getattr(gateway, name)
-        if url and url != SANDBOX_URL and urlsplit(url).scheme not in {"http", "https"}:
-            wrong[name] = "A whole address, like https://llm.example.com."
+        url = urlsplit(getattr(gateway, name))
+        whole = url.scheme in {"http", "https"} and url.hostname and not url.username
+        if url.geturl() and url.geturl() != SANDBOX_URL and not whole:
+            wrong[name] = "A whole address without a password in it, like https://llm.example.com."
     if gateway.ttl > gateway.max_ttl:
         wrong["ttl"] = "The TTL cannot be longer than the max TTL."
     if wrong:
