@@ -134,9 +134,7 @@ def test_a_slow_answer_waits_first(inner):
 def test_threads_share_the_plans(session, faults):
     faults.fail_next("/key/generate", server_error(), times=5)
     statuses: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: statuses.append(session.post(URL).status_code)) for _ in range(20)
-    ]
+    threads = [threading.Thread(target=lambda: statuses.append(session.post(URL).status_code)) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 import requests
 import time_machine
 
-from portal.litellm import BudgetExceeded, ChosenKeysRefused, Client, Unauthorized, hash_key
+from portal.litellm import BudgetExceeded, ChosenKeysRefused, Client, ServerError, Unauthorized, hash_key
 from portal.litellm.sandbox import DEFAULT_MODELS, Model, Sandbox, SandboxAdapter
 
 BASE, MASTER, PREFIX = "http+sandbox://local", "sk-master", "http+sandbox://"
@@ -123,6 +124,15 @@ def test_it_can_refuse_chosen_keys_as_a_proxy_may(path):
 def test_what_it_knows_survives_a_restart(path):
     key = client_of(Sandbox(path, MASTER)).keys.generate(alias="kept")
     assert client_of(Sandbox(path, MASTER)).keys.info(key.token).alias == "kept"
+
+
+def test_a_broken_file_is_a_503_and_no_traceback(client, path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE keys")
+    connection.close()
+    with pytest.raises(ServerError) as trouble:
+        client.keys.generate()
+    assert (trouble.value.status, trouble.value.kind) == (503, "no_db_connection")
 
 
 def test_models_can_be_chosen(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from typing import Any
 
 from . import auth, chat, credentials, health, keys, ledger, lookup, models, store, teams, totals, users
 from .models import DEFAULT_MODELS, Model
-from .refusals import Refusal
+from .refusals import Refusal, failure
 from .web import Answer, Request, Rules, find, parse, query_of, validated
 
 # Importing the rooms adds their routes.
@@ -47,6 +48,8 @@ class Sandbox:
             answer = self._answer(environ)
         except Refusal as refusal:
             answer = Answer(refusal.body, refusal.status)
+        except sqlite3.OperationalError as trouble:  # locked for too long, or the disk is full
+            answer = Answer(failure(503, f"Database: {trouble}", "no_db_connection").body, 503)
         headers = list(answer.headers.items())
         line = f"{answer.status} {HTTPStatus(answer.status).phrase}"
         if answer.stream is not None:

@@ -77,8 +77,7 @@ def authenticate(request: Request) -> Caller:
     if key is None:
         raise unauthorized(
             f"Authentication Error, Invalid proxy server token passed. Received API Key = {short(secret)}, "
-            "Key Hash "
-            f"(Token) ={token}. Unable to find token in cache or `LiteLLM_VerificationTokenTable`",
+            f"Key Hash (Token) ={token}. Unable to find token in cache or `LiteLLM_VerificationTokenTable`",
             kind="token_not_found_in_db",
             param="key",
         )
@@ -138,8 +137,7 @@ def only_admin(request: Request) -> Refusal:
     """The wrong role is a 401 here, not a 403."""
     return unauthorized(
         "Authentication Error, Only proxy admin can be used to generate, delete, update info for new "
-        "keys/users/teams. "
-        f"Route={request.path}. Your role={request.caller.role}. Your "
+        f"keys/users/teams. Route={request.path}. Your role={request.caller.role}. Your "
         f"user_id={masked(request.caller.user_id)}"
     )
 

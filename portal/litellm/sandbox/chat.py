@@ -47,8 +47,7 @@ def check_budgets(request: Request) -> None:
         return
     check_spent(caller.key, f"Key=key ({caller.key['key_name']})")
     if caller.team:
-        # A team may spend exactly its budget, so a budget of 0 lets the first call through (LiteLLM 1.106.2,
-        # seen).
+        # A team may spend exactly its budget, so one of 0 lets the first call through (LiteLLM 1.106.2, seen).
         check_spent(caller.team, f"Team={caller.team['team_id']}", beyond=True)
         membership = request.db.get("members", f"{caller.team['team_id']}/{caller.user_id}")
         if membership and (limit := membership["litellm_budget_table"]):
@@ -92,8 +91,7 @@ def take_turn(request: Request, tokens: int) -> None:
                     raise failure(
                         429,
                         f"Rate limit exceeded for {owner}: {id_}. Limit type: {kind}. Current limit: "
-                        f"{limit}, "
-                        f"Remaining: {max(limit - before, 0)}. Limit resets at: {ends}",
+                        f"{limit}, Remaining: {max(limit - before, 0)}. Limit resets at: {ends}",
                         "throttling_error",
                     )
             used |= {"requests": used["requests"] + 1, "tokens": used["tokens"] + tokens}

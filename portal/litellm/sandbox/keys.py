@@ -132,12 +132,10 @@ def self_service(request: Request, data: Row) -> None:
     if data.get("team_id"):
         raise unauthorized(
             "Team member does not have permissions for endpoint: KeyManagementRoutes.KEY_GENERATE. You only "
-            "have "
-            f"access to the following endpoints: ['/key/health', '/key/info'] for team {data['team_id']}. To "
-            "create "
-            "keys for this team, please ask your proxy admin to check the team member permission settings "
-            "and update "
-            "the settings to allow team member users to create keys.",
+            "have access to the following endpoints: ['/key/health', '/key/info'] for team "
+            f"{data['team_id']}. To create keys for this team, please ask your proxy admin to check the "
+            "team member permission settings and update the settings to allow team member users to create "
+            "keys.",
             kind="team_member_permission_error",
             param=request.path,
         )
@@ -177,8 +175,7 @@ def check_licence(data: Row, kind: str = "internal_server_error", param: str | N
         raise failure(
             500,
             "Invalid model_max_budget: You must have an enterprise license to set model_max_budget. "
-            f"{LICENCE}. "
-            "Example of valid model_max_budget: https://docs.litellm.ai/docs/proxy/users",
+            f"{LICENCE}. Example of valid model_max_budget: https://docs.litellm.ai/docs/proxy/users",
         )
 
 

@@ -126,8 +126,7 @@ def check_models(caller: Caller, model: str) -> None:
 def denied(model: str, whose: str) -> Refusal:
     return unauthorized(
         f"The requested model '{model}' is not available for this API key, or the model name is invalid. "
-        "Check the "
-        "models available to you and try again.",
+        "Check the models available to you and try again.",
         403,
         f"{whose}_model_access_denied",
         "model",
