@@ -91,20 +91,21 @@ def within(actor: User | AnonymousUser, can: Can, *, team: str = "team", holder:
     nothing = Q(pk__in=[])
     if not isinstance(actor, User) or not actor.is_active or not _scoped(actor, can):
         return nothing
-    if actor.platform_role and reach(can, PlatformRole(actor.platform_role)) is Reach.ANY:
+    in_all = (Reach.ANY, Reach.OWN) if team == "pk" else (Reach.ANY,)
+    platform = reach(can, PlatformRole(actor.platform_role)) if actor.platform_role else Reach.NONE
+    if platform in in_all:
         return Q()
     mine = Membership.objects.filter(user=actor)
-    whole = [role for role in MemberRole if reach(can, role) is Reach.ANY]
-    own = [role for role in MemberRole if reach(can, role) is Reach.OWN]
-    if team == "pk":
-        whole, own = whole + own, []
-    found = nothing | Q(**{f"{team}__in": mine.filter(role__in=whole).values("team")})
-    found |= Q(**{f"{team}__in": mine.filter(role__in=own).values("team"), holder: actor}) if own else nothing
-    if actor.service_team_id and reach(can, MemberRole.MEMBER) is not Reach.NONE:
-        here = Q(**{team: actor.service_team_id})
-        found |= here if reach(can, MemberRole.MEMBER) is Reach.ANY or team == "pk" else here & Q(**{holder: actor})
-    if actor.platform_role and team != "pk" and reach(can, PlatformRole(actor.platform_role)) is Reach.OWN:
-        found |= Q(**{holder: actor})
+    whole = mine.filter(role__in=[role for role in MemberRole if reach(can, role) in in_all]).values("team")
+    found = Q(**{f"{team}__in": whole})
+    if actor.service_team_id and reach(can, MemberRole.MEMBER) in in_all:
+        found |= Q(**{team: actor.service_team_id})
+    if team != "pk":
+        own = mine.filter(role__in=[role for role in MemberRole if reach(can, role) is Reach.OWN]).values("team")
+        where = Q(**{f"{team}__in": own})
+        if actor.service_team_id and reach(can, MemberRole.MEMBER) is Reach.OWN:
+            where |= Q(**{team: actor.service_team_id})
+        found |= Q(**{holder: actor}) & (Q() if platform is Reach.OWN else where)
     return found
 
 

@@ -236,3 +236,10 @@ def test_every_act_leaves_one_audit_event_with_who_and_what(sandbox, team, alice
         ("key.revoked", "Keydesk"),
     ]
     assert {target for _, _, target in events} == {str(issued.lease.pk)}
+
+
+def test_an_alias_starts_with_the_roles_prefix(sandbox, team, make_role, make_key):
+    named = make_key(role=make_role(alias_prefix="vault")).lease
+    plain = make_key(role=make_role(name="batch")).lease
+    assert named.alias.startswith("vault-")
+    assert plain.alias.startswith("batch-")
