@@ -170,7 +170,8 @@ if _db["ENGINE"].endswith("sqlite3"):
 else:
     _db["CONN_HEALTH_CHECKS"] = True  # after a restart of PostgreSQL, nobody gets a dead connection
     if not TESTING:  # pytest-django drops its databases, and a pool would hold them open
-        _pool = {"min_size": 1, "max_size": env.int("KEYDESK_DB_POOL", 20)}
+        # 5 s for a connection: a person waits, and a health check must answer.
+        _pool = {"min_size": 1, "max_size": env.int("KEYDESK_DB_POOL", 20), "timeout": 5}
         _db["OPTIONS"] = {**_db.get("OPTIONS", {}), "pool": _pool}
 
 CACHES = {"default": env.dj_cache_url("CACHE_URL", "locmem://")}
