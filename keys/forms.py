@@ -1,0 +1,284 @@
+"""Forms of gateways, key roles and issuing. They check shape; what is allowed is the services' business."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from keys.models import Gateway, KeyRole
+from keys.services.terms import Ask, ceiling
+from portal.forms import DeskForm, LifetimeField, MoneyField, WindowField
+from portal.litellm import format_duration, parse_duration
+from portal.litellm.durations import InvalidDuration
+from teams.models import Team
+
+USUAL_TTLS = tuple(
+    timedelta(hours=hours) for hours in (1, 8, 24, 7 * 24, 14 * 24, 30 * 24, 90 * 24)
+)  # what people ask for
+OTHER = "other"
+ALL, SOME = "all", "some"
+
+
+class RevokeForm(DeskForm):
+    reason = forms.CharField(
+        required=False, max_length=200, label="Why?", help_text="Stays in the history.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )  # fmt: skip
+
+
+class NarrowForm(DeskForm):
+    """What somebody asks of one key role: everything the role gives, or less."""
+
+    name = forms.CharField(
+        required=False, max_length=80, label="Name", help_text="You see it in lists. It need not be unique.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip
+    purpose = forms.CharField(
+        required=False, max_length=300, label="What for?", help_text="For you, and for whoever looks after the team’s keys.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )  # fmt: skip
+    ttl = forms.CharField(label="How long?")
+    ttl_other = forms.CharField(
+        required=False, label="Another time", widget=forms.TextInput(attrs={"autocomplete": "off", "data-picks": "id_ttl_other_pick"})
+    )  # fmt: skip
+    max_budget = MoneyField(required=False, min_value=0, max_digits=12, decimal_places=4)
+    which = forms.CharField(required=False)
+    models = forms.MultipleChoiceField(required=False, label="Models", widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, data: Any, *, role: KeyRole) -> None:
+        super().__init__(data)
+        self.role = role
+        self.names = list(role.gateway.models_seen) if role.all_models else list(role.models)
+        chosen = data.getlist("models")
+        unknown = [name for name in chosen if name not in self.names]  # refused by the service, with its reason
+        self.fields["models"].choices = [(name, name) for name in self.names + unknown]  # type: ignore[attr-defined]
+
+    @staticmethod
+    def defaults(role: KeyRole) -> dict[str, list[str]]:
+        """What the role gives, as the form would send it."""
+        budget = "" if role.max_budget is None else str(MoneyField().prepare_value(role.max_budget))
+        return {
+            "ttl": [format_duration(role.default_ttl)],
+            "max_budget": [budget],
+            "which": [ALL if role.all_models else SOME],
+            "models": [] if role.all_models else list(role.models),
+        }
+
+    @property
+    def ttls(self) -> list[tuple[str, timedelta, Any]]:
+        """Lifetimes to choose from, with when each would end; the role's own is the last."""
+        longest, now = self.role.default_ttl, timezone.now()
+        shorter = [ttl for ttl in USUAL_TTLS if ttl < longest]
+        return [(format_duration(ttl), ttl, now + ttl) for ttl in [*shorter[-5:], longest]]
+
+    @property
+    def picked_other(self) -> bool:
+        return self["ttl"].value() not in {value for value, _, _ in self.ttls}
+
+    @property
+    def other_value(self) -> str:
+        picked = str(self["ttl"].value() or "")
+        return str(self["ttl_other"].value() or "") or ("" if picked == OTHER else picked)
+
+    def clean_ttl(self) -> timedelta | None:
+        picked = self.cleaned_data["ttl"]
+        try:
+            return parse_duration(self.data.get("ttl_other", "") if picked == OTHER else picked)
+        except InvalidDuration as error:
+            raise forms.ValidationError(f"{error.message} {error.action}") from None
+
+    def ask(self, team: Team) -> Ask:
+        """What is asked; a field that cannot be read counts as left alone."""
+        given = getattr(self, "cleaned_data", {})
+        wants_all = self.role.all_models and given.get("which") != SOME
+        models = None if wants_all else tuple(given.get("models", ()))
+        same = not wants_all and not self.role.all_models and set(models or ()) == set(self.role.models)
+        return Ask(
+            team=team,
+            role=self.role,
+            ttl=given.get("ttl"),
+            models=None if same else models,
+            max_budget=given.get("max_budget"),
+            name=given.get("name", ""),
+            purpose=given.get("purpose", ""),
+        )
+
+
+def _listed(text: str) -> list[str]:
+    return [name for name in re.split(r"[\s,]+", text) if name]
+
+
+class RoleForm(DeskForm):
+    """A key role. Models are ticked from what the gateway lists, or written; all models is a choice of its own."""
+
+    name = forms.CharField(
+        max_length=60, label="Name", help_text="Lower case, like coding or nightly-batch. People choose by it.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+    )  # fmt: skip
+    description = forms.CharField(max_length=200, required=False, label="What is it for?", help_text="One sentence for whoever chooses.")
+    gateway = forms.ModelChoiceField(Gateway.objects.none(), label="Gateway", empty_label=None)
+    which = forms.ChoiceField(
+        choices=[(SOME, "Only the models named here"), (ALL, "All models of the gateway, also those added later")],
+        label="Which models?", widget=forms.RadioSelect, initial=SOME,
+    )  # fmt: skip
+    models = forms.MultipleChoiceField(required=False, label="Models", widget=forms.CheckboxSelectMultiple)
+    more_models = forms.CharField(
+        required=False, label="More models", help_text="Names or patterns that the gateway does not list, like openai/*. Parted by spaces.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip
+    max_budget = MoneyField(
+        required=False, min_value=0, max_digits=12, decimal_places=4, label="Budget of each key", help_text="Empty: no limit of its own; then only the team’s budget stops it."
+    )  # fmt: skip
+    budget_duration = WindowField(initial="1mo", label="The budget is for", help_text="Windows start at 00:00 UTC.")
+    ttl = LifetimeField(required=False, label="TTL", help_text="How long a key lives, like 24h or 30d.")
+    max_ttl = LifetimeField(required=False, label="Max TTL", help_text="No key lives longer than this, counted from its issue.")
+    rpm_limit = forms.IntegerField(required=False, min_value=1, label="Requests a minute")
+    tpm_limit = forms.IntegerField(required=False, min_value=1, label="Tokens a minute")
+    max_parallel_requests = forms.IntegerField(required=False, min_value=1, label="Requests at the same time")
+    max_live_keys = forms.IntegerField(required=False, min_value=1, label="Live keys for each person", help_text="Empty: as many as they like.")
+    who = forms.ChoiceField(
+        choices=[(ALL, "All teams"), (SOME, "Only these")], label="Who may use it?", widget=forms.RadioSelect, initial=SOME
+    )  # fmt: skip
+    teams = forms.ModelMultipleChoiceField(
+        Team.objects.all(), required=False, label="Teams", widget=forms.CheckboxSelectMultiple
+    )
+    alias_prefix = forms.CharField(
+        max_length=30, required=False, label="Alias prefix", help_text="What the keys’ names on the gateway begin with. Empty: the name of the role."
+    )  # fmt: skip
+    metadata = forms.CharField(
+        required=False, label="Metadata", help_text="Put on each key on the gateway; one name=value a line.",
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+    )  # fmt: skip
+
+    def __init__(self, data: Any = None, *, role: KeyRole | None = None) -> None:
+        super().__init__(data, initial=self._initial(role) if role else None)
+        self.role = role
+        gateways: Any = self.fields["gateway"]
+        gateways.queryset = Gateway.objects.all()
+        if role:
+            del self.fields["gateway"]  # keys live where they were made
+        else:
+            gateways.initial = Gateway.objects.first()
+        seen = list(self.chosen_gateway.models_seen) if self.chosen_gateway else []
+        self.fields["models"].choices = [(name, name) for name in seen]  # type: ignore[attr-defined]
+        self.fields["ttl"].help_text += self._else("ttl")
+        self.fields["max_ttl"].help_text += self._else("max_ttl")
+
+    @staticmethod
+    def _initial(role: KeyRole) -> dict[str, Any]:
+        plain = ("name", "description", "max_budget", "budget_duration", "ttl", "max_ttl", "rpm_limit", "tpm_limit",
+                 "max_parallel_requests", "max_live_keys", "alias_prefix")  # fmt: skip
+        seen = set(role.gateway.models_seen)
+        return {name: getattr(role, name) for name in plain} | {
+            "which": ALL if role.all_models else SOME,
+            "models": [name for name in role.models if name in seen],
+            "more_models": " ".join(name for name in role.models if name not in seen),
+            "who": ALL if role.all_teams else SOME,
+            "teams": [team.pk for team in role.teams.all()],
+            "metadata": "\n".join(f"{name}={value}" for name, value in role.metadata.items()),
+        }
+
+    @property
+    def chosen_gateway(self) -> Gateway | None:
+        """The gateway that is chosen so far."""
+        if self.role:
+            return self.role.gateway
+        chosen = str(self.data.get("gateway", "")) if self.is_bound else ""
+        found = Gateway.objects.filter(pk=chosen).first() if chosen.isdigit() else None
+        return found or Gateway.objects.first()
+
+    def _else(self, name: str) -> str:
+        return f" Empty: the gateway’s {format_duration(getattr(self.chosen_gateway, name))}." if self.chosen_gateway else ""
+
+    def clean_metadata(self) -> dict[str, str]:
+        lines = [line for line in self.cleaned_data["metadata"].splitlines() if line.strip()]
+        pairs = [line.partition("=") for line in lines]
+        if any(not name.strip() or not sign for name, sign, _ in pairs):
+            raise forms.ValidationError("Write one name=value a line.")
+        return {name.strip(): value.strip() for name, _, value in pairs}
+
+    def fields_given(self) -> dict[str, Any]:
+        """The cleaned input as the service takes it."""
+        given = dict(self.cleaned_data)
+        every, more = given.pop("which") == ALL, given.pop("more_models")
+        named = [*given["models"], *_listed(more)]
+        given |= {"all_models": every, "models": [] if every else named}
+        given |= {"all_teams": given.pop("who") == ALL, "teams": list(given["teams"])}
+        given["ttl"] = given["ttl"] or timedelta(0)
+        given["max_ttl"] = given["max_ttl"] or timedelta(0)
+        if given["max_budget"] is None:
+            given["budget_duration"] = ""
+        return given
+
+    def draft(self) -> dict[str, Any]:
+        """What a key of these terms could cost, from whatever can be read so far."""
+        if self.is_bound:
+            self.is_valid()
+            read = getattr(self, "cleaned_data", {})
+        else:
+            read = {name: self.get_initial_for_field(field, name) for name, field in self.fields.items()}
+        gateway = self.chosen_gateway
+        longest = read.get("max_ttl") or (gateway.max_ttl if gateway else timedelta(0))
+        life = min(read.get("ttl") or (gateway.ttl if gateway else timedelta(0)), longest)
+        amount, window, now = read.get("max_budget"), read.get("budget_duration") or "", timezone.now()
+        return {
+            "life": life,
+            "max_budget": amount,
+            "budget_duration": window,
+            "most": ceiling(amount, window, now, now + life) if isinstance(amount, Decimal) else None,
+            "all_models": read.get("which") == ALL,
+            "models": len(set([*(read.get("models") or []), *_listed(read.get("more_models") or "")])),
+            "all_teams": read.get("who") == ALL,
+            "teams": len(list(_iterable(read.get("teams")))),
+        }
+
+
+def _iterable(value: Any) -> Iterable[Any]:
+    return value or ()
+
+
+class GatewayForm(DeskForm):
+    """A gateway. The master key is written, never read back."""
+
+    name = forms.CharField(
+        max_length=60, label="Name", help_text="Short, like eu-prod.", widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+    )  # fmt: skip
+    base_url = forms.CharField(
+        max_length=300, label="Base URL", help_text="Where Keydesk reaches the LiteLLM proxy, like https://litellm.internal:4000.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "inputmode": "url"}),
+    )  # fmt: skip
+    master_key = forms.CharField(
+        label="Master key", help_text="LiteLLM’s own. It is stored encrypted and never shown again.",
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+    )  # fmt: skip
+    public_url = forms.CharField(
+        max_length=300, required=False, label="Public URL", help_text="Where holders of keys reach it. Empty: the base URL.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "inputmode": "url"}),
+    )  # fmt: skip
+    ttl = LifetimeField(label="TTL", initial=timedelta(days=30), help_text="For key roles that name none, like 30d.")
+    max_ttl = LifetimeField(label="Max TTL", initial=timedelta(days=90), help_text="For key roles that name none, like 90d.")
+    timeout = forms.IntegerField(min_value=1, max_value=300, initial=30, label="Timeout", help_text="Seconds for one call by a sweep. Where a person waits it is 10 at most.")
+    ca_bundle = forms.CharField(
+        required=False, label="CA bundle", help_text="PEM text, when the proxy’s certificate comes from your own authority.",
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+    )  # fmt: skip
+    is_default = forms.BooleanField(required=False, label="The default gateway")
+
+    def __init__(self, data: Any = None, *, gateway: Gateway | None = None) -> None:
+        plain = ("name", "base_url", "public_url", "ttl", "max_ttl", "timeout", "ca_bundle", "is_default")
+        super().__init__(data, initial={name: getattr(gateway, name) for name in plain} if gateway else None)
+        if gateway:
+            self.fields["master_key"].required = False
+            self.fields["master_key"].widget.attrs["placeholder"] = "stored; leave empty to keep"
+
+    def fields_given(self) -> dict[str, Any]:
+        given = dict(self.cleaned_data)
+        for name in ("base_url", "public_url"):
+            given[name] = given[name].rstrip("/")
+        return given

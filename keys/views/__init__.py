@@ -1,0 +1,1 @@
+"""Pages: fetch what is visible, call one service, answer."""

@@ -1,0 +1,84 @@
+"""My keys: how things stand, what waits, the list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Q
+from django.http import HttpResponse
+from django.views.decorators.http import require_GET
+
+from keys.models import Gateway, KeyRole, Lease, State
+from keys.models.lease import ENDED, LeaseQuerySet
+from keys.views.issue import teams_to_issue_for
+from portal.templatetags.ui import urgency
+from portal.ui import page_of, render_part
+from teams.access import allowed
+from teams.models import Membership, Team, User
+from teams.requests import SignedIn
+from teams.roles import Can, PlatformRole
+
+
+@login_required
+@require_GET
+def my_keys(request: SignedIn) -> HttpResponse:
+    user = request.user
+    mine = Lease.objects.visible_to(user).filter(holder=user).rows()
+    counts = mine.order_by().aggregate(
+        live=Count("pk", filter=~Q(state__in=ENDED)), ended=Count("pk", filter=Q(state__in=ENDED))
+    )
+    state = "ended" if request.GET.get("state") == "ended" else "live"
+    find = request.GET.get("q", "").strip()
+    waiting = [lease for lease in mine.exclude(state__in=ENDED).order_by("expires_at") if _waits(lease)]
+    context: dict[str, Any] = {
+        "page": page_of(request, _found(_in_state(mine, state), find)),
+        "state": state,
+        "find": find,
+        "counts": counts,
+        "waiting": waiting,
+        "ending": [lease for lease in waiting if lease.state == State.ACTIVE],
+        "revoking": [lease for lease in waiting if lease.state == State.REVOKING],
+        "may_issue": teams_to_issue_for(user).exists(),
+        "guide": first_steps() if allowed(user, Can.MANAGE_PLATFORM) else None,
+    }
+    if not context["may_issue"]:
+        context["helpers"] = platform_admins()
+    return render_part(request, "keys/home.html", "keys/_home_list.html", context)
+
+
+def platform_admins() -> list[User]:
+    """Who can help somebody that no team admin can: at most three."""
+    return list(User.objects.filter(platform_role=PlatformRole.ADMIN, is_active=True).order_by("name", "email")[:3])
+
+
+def first_steps() -> dict[str, Any] | None:
+    """What a new desk still lacks; None once it has everything."""
+    steps = {
+        "gateway": Gateway.objects.order_by("-is_default").first(),
+        "role": KeyRole.objects.filter(ended_at=None).first(),
+        "team": Team.objects.first(),
+        "people": Membership.objects.exists(),
+    }
+    return None if all(steps.values()) else steps
+
+
+def _waits(lease: Lease) -> bool:
+    return lease.state == State.REVOKING or bool(urgency(lease))
+
+
+def _in_state(leases: LeaseQuerySet, state: str) -> LeaseQuerySet:
+    if state == "ended":
+        return leases.filter(state__in=ENDED).order_by("-ended_at", "-issued_at")
+    return leases.exclude(state__in=ENDED).order_by("expires_at", "-issued_at")
+
+
+def _found(leases: LeaseQuerySet, words: str) -> LeaseQuerySet:
+    """Leases whose name, alias, role or team holds `words`."""
+    if not words:
+        return leases
+    fields = ("name", "alias", "role__name", "team__name", "purpose")
+    match = Q()
+    for field in fields:
+        match |= Q(**{f"{field}__icontains": words})
+    return leases.filter(match)

@@ -1,0 +1,193 @@
+"""Get a key: the counter with its slip, and the one page that shows a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
+from django.http import HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.utils.datastructures import MultiValueDict
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from keys.forms import NarrowForm
+from keys.models import Approval, KeyRole, Lease
+from keys.services import leases
+from keys.services.errors import AlreadyIssued
+from keys.services.terms import Terms, ceiling
+from keys.views.snippets import snippets
+from portal.errors import NotAllowed, PortalError
+from portal.ui import render_part
+from teams.access import reach_of, within
+from teams.models import Team, User
+from teams.requests import SignedIn
+from teams.roles import Can, Reach
+
+NOT_IN_ADDRESSES = ("csrfmiddlewaretoken", "once", "look")
+NARROWS = ("name", "purpose", "ttl", "ttl_other", "max_budget", "which", "models")
+
+
+def teams_to_issue_for(user: User) -> QuerySet[Team]:
+    """Teams for which the person may get a key; platform admins may for every team."""
+    anywhere = reach_of(user, Can.ISSUE_KEY) is not Reach.NONE
+    return Team.objects.filter(within(user, Can.SEE_TEAM if anywhere else Can.ISSUE_KEY, team="pk"))
+
+
+class Counter:
+    """What lies on the counter: teams, roles, the one that is chosen, and the terms that come of it."""
+
+    def __init__(self, user: User, sent: QueryDict) -> None:
+        self.user, self.once = user, uuid4()
+        self.teams = list(teams_to_issue_for(user))
+        self.team = next((team for team in self.teams if team.slug == sent.get("team")), None) or (
+            self.teams[0] if self.teams else None
+        )
+        self.roles: list[KeyRole] = list(leases.open_roles(self.team)) if self.team else []
+        self.role = self._role(sent.get("role", ""))
+        self.shown_for = sent.get("for", "")
+        self.moved = bool(self.shown_for) and self.shown_for != self.mark
+        self.form = NarrowForm(self._narrowed(sent), role=self.role) if self.role else None
+        self.terms = self._terms()
+
+    def _role(self, wanted: str) -> KeyRole | None:
+        if found := next((role for role in self.roles if wanted in {str(role.pk), role.name}), None):
+            return found
+        at_once = [role for role in self.roles if role.approval == Approval.AUTO]
+        return next(iter(at_once or self.roles), None)
+
+    @property
+    def mark(self) -> str:
+        """What the terms on the page were worked out for. A form that carries another one is answered anew."""
+        return f"{self.team.slug}/{self.role.pk}.{self.role.version}" if self.team and self.role else ""
+
+    @property
+    def team_moved(self) -> bool:
+        return self.moved and self.team is not None and not self.shown_for.startswith(f"{self.team.slug}/")
+
+    def _narrowed(self, sent: QueryDict) -> MultiValueDict[str, str]:
+        """The role's own terms, and over them what was asked; nothing of what was asked of another role."""
+        assert self.role
+        values = MultiValueDict(NarrowForm.defaults(self.role))
+        keeps = ("name", "purpose") if self.moved else NARROWS
+        for name in keeps:
+            if name in sent:
+                values.setlist(name, sent.getlist(name))
+        if self.shown_for and not self.moved and "models" not in sent:
+            values.setlist("models", [])  # every box was cleared
+        if not self.shown_for and "models" in sent:
+            values["which"] = "some"
+        return values
+
+    def _terms(self) -> Terms | None:
+        if not (self.form and self.team):
+            return None
+        self.form.is_valid()
+        terms = leases.terms(self.form.ask(self.team), holder=self.user)
+        self.form.blame_all(error for error in terms.problems if error.details)
+        return terms
+
+    @property
+    def can_issue(self) -> bool:
+        return bool(self.form and not self.form.errors and self.terms and not self.terms.problems)
+
+    @property
+    def blockers(self) -> list[PortalError]:
+        """What no other input can cure."""
+        return [error for error in self.terms.problems if not error.details] if self.terms else []
+
+    @property
+    def left_out(self) -> list[str]:
+        """Models of the role that this key would not open."""
+        chosen = self.terms.models if self.terms else ()
+        return [name for name in self.role.models if name not in chosen] if self.role else []
+
+    @property
+    def cards(self) -> list[tuple[KeyRole, Any]]:
+        """The roles, each with the most that one key of it can cost."""
+        now = timezone.now()
+        return [
+            (role, ceiling(role.max_budget, role.budget_duration, now, now + role.default_ttl))
+            for role in self.roles
+        ]
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "POST"])
+def new_key(request: SignedIn) -> HttpResponse:
+    """GET works out the slip for the query; POST issues the key that the slip showed."""
+    if request.method == "GET":
+        return _counter(request, Counter(request.user, request.GET))
+    if again := _issued_before(request):
+        return _to_lease(request, AlreadyIssued(again))
+    if "look" in request.POST:
+        return HttpResponseRedirect(f"{reverse('keys:issue')}?{_query(request.POST)}")
+    counter = Counter(request.user, request.POST)
+    if counter.moved or not counter.can_issue or not (counter.form and counter.team):
+        return _counter(request, counter, status=409 if counter.moved else 422)
+    try:
+        issued = leases.issue(
+            counter.form.ask(counter.team), holder=request.user, by=request.user, once=_once(request)
+        )
+    except AlreadyIssued as error:
+        return _to_lease(request, error)
+    except NotAllowed:
+        raise
+    except PortalError as error:
+        counter.form.blame(error)
+        return _counter(request, counter, status=error.status)
+    return _show_once(request, issued)
+
+
+def _counter(request: SignedIn, counter: Counter, status: int = 200) -> HttpResponse:
+    context = {"counter": counter, "refused": status != 200 and not counter.moved}
+    return render_part(request, "keys/issue.html", "keys/_issue_parts.html", context, status=status)
+
+
+def _show_once(request: SignedIn, issued: leases.Issued) -> HttpResponse:
+    """The only page that ever holds the secret: not kept by browsers, proxies, htmx or sessions."""
+    lease, trial = issued.lease, issued.trial
+    window = str(lease.limits.get("budget_duration") or "")
+    context = {
+        "secret": issued.secret,
+        "lease": lease,
+        "trial": trial,
+        "limits": lease.limits,
+        "most": ceiling(lease.max_budget, window, lease.issued_at, lease.expires_at),
+        "snippets": snippets(issued),
+        "now": timezone.now(),
+    }
+    response = render(request, "keys/key_once.html", context)
+    add_never_cache_headers(response)
+    return response
+
+
+def _once(request: SignedIn) -> UUID:
+    """The form's one-time token; a form without one can be sent only once anyway."""
+    try:
+        return UUID(request.POST.get("once", ""))
+    except ValueError:
+        return uuid4()
+
+
+def _issued_before(request: SignedIn) -> Lease | None:
+    return Lease.objects.filter(holder=request.user, once=_once(request)).first()
+
+
+def _to_lease(request: SignedIn, error: AlreadyIssued) -> HttpResponse:
+    messages.warning(request, f"{error.message} {error.action}")
+    return redirect("keys:lease", error.lease.pk)
+
+
+def _query(sent: QueryDict) -> str:
+    kept = sent.copy()
+    for name in NOT_IN_ADDRESSES:
+        kept.pop(name, None)
+    return kept.urlencode()

@@ -1,0 +1,36 @@
+"""Django's admin, the last resort of platform admins: it mostly reads. Services make and end things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from portal.models import AuditEvent
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Shows rows; neither adds, changes nor deletes them."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ("at", "action", "actor", "target_type", "target", "ip")
+    list_filter = ("action", "actor_kind")
+    search_fields = ("actor", "target", "target_id", "request_id")
+    date_hierarchy = "at"
+
+
+admin.site.site_header = admin.site.site_title = "Keydesk"
+admin.site.index_title = "Last resort: rows as they lie"
+admin.site.site_url = "/"

@@ -1,0 +1,90 @@
+"""What every form shares: fields for money and lifetimes, and errors that come back from a service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from portal.errors import PortalError
+from portal.litellm import BudgetWindow, format_duration, parse_duration
+from portal.litellm.durations import InvalidDuration
+
+WINDOW_WORDS = {
+    "": "in all, never reset",
+    BudgetWindow.MONTH: "a month",
+    BudgetWindow.THIRTY_DAYS: "a month (30d)",
+    BudgetWindow.WEEK: "a week",
+    BudgetWindow.DAY: "a day",
+    BudgetWindow.HOUR: "an hour",
+}
+
+
+class DeskForm(forms.Form):
+    """A form whose errors may come from a service."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+
+    def blame(self, error: PortalError) -> None:
+        """Show `error` at the fields that it names; what names none is said above the form."""
+        named = {name: words for name, words in error.details.items() if name in self.fields}
+        for name, words in named.items():
+            self.add_error(name, str(words))
+        others = [str(words) for name, words in error.details.items() if name == "__all__"]
+        if not named:
+            self.add_error(None, " ".join(others) or f"{error.message} {error.action}".strip())
+
+    def blame_all(self, errors: Iterable[PortalError]) -> None:
+        for error in errors:
+            self.blame(error)
+
+
+class MoneyField(forms.DecimalField):
+    """USD; `$` and thousands commas are taken as typed."""
+
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+
+    def to_python(self, value: Any) -> Decimal | None:
+        return super().to_python(re.sub(r"[$,\s]", "", value) if isinstance(value, str) else value)
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, Decimal):
+            return f"{value:.2f}" if value == round(value, 2) else f"{value.normalize():f}"
+        return value
+
+
+class LifetimeField(forms.CharField):
+    """A lifetime as text, `24h` or `7d`; its value is a timedelta, None when left empty."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("widget", forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}))
+        super().__init__(**kwargs)
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return parse_duration(text)
+        except InvalidDuration as error:
+            raise ValidationError(f"{error.message} {error.action}") from None
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, timedelta):
+            return format_duration(value) if value else ""
+        return value
+
+
+class WindowField(forms.ChoiceField):
+    """How often a budget starts anew."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("required", False)
+        super().__init__(choices=[(str(key), words) for key, words in WINDOW_WORDS.items()], **kwargs)

@@ -1,0 +1,79 @@
+"""What every page shares: a part for htmx or the whole page, and what the rail shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+
+RAIL_TEAMS = 6  # more are under "All teams"
+ROWS = 50  # of one list on one page
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    """Whether htmx asks, for a part of the page it is on."""
+    return bool(getattr(request, "htmx", False))
+
+
+def render_part(
+    request: HttpRequest,
+    page: str,
+    part: str,
+    context: Mapping[str, Any] | None = None,
+    *,
+    status: int | None = None,
+) -> HttpResponse:
+    """Answer `part` to htmx and `page`, which includes it, to everybody else."""
+    response = render(request, part if is_htmx(request) else page, context, status=status)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def page_of(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
+    """The rows of the page that `?page=` asks for; a page that is not there is the nearest one that is."""
+    return Paginator(rows, ROWS).get_page(request.GET.get("page"))
+
+
+@dataclass
+class Rail:
+    """The person at the desk, as the rail shows them: one query, and none where no rail is drawn."""
+
+    user: Any
+
+    @cached_property
+    def memberships(self) -> list[Any]:
+        if not self.user.is_authenticated:
+            return []
+        return list(self.user.memberships.select_related("team").order_by("team__name"))
+
+    @property
+    def teams(self) -> list[Any]:
+        return [membership.team for membership in self.memberships[:RAIL_TEAMS]]
+
+    @property
+    def has_more(self) -> bool:
+        return len(self.memberships) > RAIL_TEAMS
+
+    @property
+    def standing(self) -> str:
+        """Who this person is here, in a few words."""
+        if self.user.platform_role:
+            return str(self.user.get_platform_role_display())
+        if not self.memberships:
+            return "In no team yet"
+        if len(self.memberships) == 1:
+            only = self.memberships[0]
+            return f"{only.get_role_display()}, {only.team}"
+        return f"Member of {len(self.memberships)} teams"
+
+
+def desk(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: `rail`."""
+    return {"rail": Rail(request.user)} if hasattr(request, "user") else {}

@@ -1,0 +1,97 @@
+"""Pages for what goes wrong. They name what happened, what it left behind, and a way on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.decorators.csrf import requires_csrf_token
+from structlog.contextvars import get_contextvars
+
+from portal import api
+from portal.errors import PortalError
+from portal.ui import is_htmx
+
+API = "/api/"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is no PortalError, with the same face."""
+
+    code: str
+    status: HTTPStatus
+    message: str
+    action: str
+    retryable: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+NOT_FOUND = Trouble(
+    "not_found", HTTPStatus.NOT_FOUND, "There is no such page",
+    "It is gone, never was, or belongs to a team that you are not in.",
+)  # fmt: skip
+FORBIDDEN = Trouble(
+    "not_allowed", HTTPStatus.FORBIDDEN, "You may not see this page", "Ask a platform admin."
+)
+STALE_FORM = Trouble(
+    "stale_form", HTTPStatus.FORBIDDEN, "This form is too old to be sent",
+    "Nothing was done. Open the page again and send it from there; cookies have to be allowed for this site.",
+)  # fmt: skip
+BAD_REQUEST = Trouble(
+    "bad_request", HTTPStatus.BAD_REQUEST, "This request cannot be read", "Go back and send it again."
+)
+BROKEN = Trouble(
+    "internal_error", HTTPStatus.INTERNAL_SERVER_ERROR, "Keydesk made a mistake here",
+    "It is in the log under the number below. What was half done is undone by itself; look at the current state"
+    " before you repeat an act.",
+    retryable=True,
+)  # fmt: skip
+
+
+def problem(request: HttpRequest, error: PortalError | Trouble) -> HttpResponse:
+    """`error` as a page, or for htmx as a notice put into `#problems`."""
+    context = {"problem": error, "request_id": get_contextvars().get("request_id", "")}
+    if is_htmx(request):
+        response = render(request, "errors/_problem.html", context, status=error.status)
+        response["HX-Retarget"], response["HX-Reswap"] = "#problems", "innerHTML"
+        return response
+    signed_in = getattr(getattr(request, "user", None), "is_authenticated", False)
+    layout = "base.html" if signed_in else "door.html"
+    return render(request, "errors/problem.html", {**context, "layout": layout}, status=error.status)
+
+
+def _answer(request: HttpRequest, trouble: Trouble) -> HttpResponse:
+    if request.path.startswith(API):
+        found = api.body(trouble.code, f"{trouble.message}.", trouble.action, retryable=trouble.retryable)
+        return JsonResponse(found, status=trouble.status)
+    return problem(request, trouble)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, NOT_FOUND)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, FORBIDDEN)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, BAD_REQUEST)
+
+
+@requires_csrf_token
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return _answer(request, STALE_FORM)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """The last page: drawn without the rail, because what broke may be what the rail needs."""
+    context = {"problem": BROKEN, "layout": "door.html", "request_id": get_contextvars().get("request_id", "")}
+    if request.path.startswith(API):
+        return _answer(request, BROKEN)
+    return HttpResponse(render_to_string("errors/problem.html", context), status=BROKEN.status)

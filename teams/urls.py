@@ -1,0 +1,17 @@
+"""Pages of teams, under /teams/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from teams import views
+
+app_name = "teams"
+urlpatterns = [
+    path("", views.team_list, name="list"),
+    path("new/", views.new_team, name="new"),
+    path("<slug:slug>/", views.team_page, name="team"),
+    path("<slug:slug>/edit/", views.edit_team, name="edit"),
+    path("<slug:slug>/members/", views.add_member, name="add_member"),
+    path("<slug:slug>/members/<uuid:user>/", views.change_member, name="member"),
+]

@@ -1,0 +1,151 @@
+"""Pages of teams: fetch what is visible, call one service, answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from portal.errors import NotAllowed, PortalError
+from portal.ui import page_of
+from teams import services
+from teams.access import allowed, reach_of, require, within
+from teams.forms import ROLE_WORDS, MemberForm, TeamForm
+from teams.models import Membership, Team
+from teams.requests import SignedIn
+from teams.roles import Can, MemberRole, Reach
+
+ENDED = ("revoked", "expired", "failed")
+
+
+def visible_team(request: SignedIn, slug: str) -> Team:
+    """The team, if whoever asks may see it. Raises Http404."""
+    return get_object_or_404(Team.objects.filter(within(request.user, Can.SEE_TEAM, team="pk")), slug=slug)
+
+
+@login_required
+@require_GET
+def team_list(request: SignedIn) -> HttpResponse:
+    seen = Team.objects.filter(within(request.user, Can.SEE_TEAM, team="pk")).annotate(
+        people=Count("memberships", distinct=True),
+        live_keys=Count("leases", filter=~Q(leases__state__in=ENDED), distinct=True),
+    )
+    seen = seen.order_by("name", "slug")
+    return render(request, "teams/list.html", {"page": page_of(request, seen)})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new_team(request: SignedIn) -> HttpResponse:
+    require(request.user, Can.MANAGE_PLATFORM)
+    form = TeamForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            team = services.create_team(by=request.user, **form.cleaned_data)
+        except PortalError as error:
+            form.blame(error)
+        else:
+            messages.success(request, f"{team} is there. Put the first people into it.")
+            return redirect("teams:team", team.slug)
+    return render(request, "teams/form.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def edit_team(request: SignedIn, slug: str) -> HttpResponse:
+    team = visible_team(request, slug)
+    require(request.user, Can.SET_TEAM_BUDGET, team)
+    renames = allowed(request.user, Can.MANAGE_PLATFORM)
+    form = TeamForm(request.POST or None, team=team, renames=renames)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.change_team(team, by=request.user, **form.cleaned_data)
+        except PortalError as error:
+            form.blame(error)
+            team = visible_team(request, slug)
+        else:
+            messages.success(request, f"{team} is changed.")
+            return redirect("teams:team", team.slug)
+    return render(request, "teams/form.html", {"form": form, "team": team}, status=422 if form.errors else 200)
+
+
+@login_required
+@require_GET
+def team_page(request: SignedIn, slug: str) -> HttpResponse:
+    return _team(request, visible_team(request, slug), MemberForm())
+
+
+@login_required
+@require_POST
+def add_member(request: SignedIn, slug: str) -> HttpResponse:
+    team, form = visible_team(request, slug), MemberForm(request.POST)
+    require(request.user, Can.MANAGE_MEMBERS, team)
+    if form.is_valid():
+        email, role = form.cleaned_data["email"], MemberRole(form.cleaned_data["role"])
+        try:
+            membership, new = services.put_member(team, email=email, role=role, by=request.user)
+        except PortalError as error:
+            form.blame(error)
+        else:
+            done = f"{membership.user} is in {team} now" if new else f"{membership.user} was in {team} already"
+            messages.success(request, f"{done}, as {membership.get_role_display().lower()}.")
+            return redirect("teams:team", team.slug)
+    return _team(request, team, form, status=422)
+
+
+@login_required
+@require_POST
+def change_member(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
+    """Change somebody's role, or take them out with `act=remove`."""
+    team = visible_team(request, slug)
+    membership = get_object_or_404(team.memberships.select_related("user", "team"), user=user)
+    person = membership.user
+    try:
+        if request.POST.get("act") == "remove":
+            services.remove_member(membership, by=request.user)
+            messages.success(request, f"{person} is out of {team}. Keys held for it end now.")
+        else:
+            role = request.POST.get("role", "")
+            changed, _ = services.put_member(team, email=person.email or "", role=role, by=request.user)
+            messages.success(request, f"{person} is {changed.get_role_display().lower()} now.")
+    except NotAllowed:
+        raise
+    except PortalError as error:
+        messages.error(request, f"{error.message} {error.action}")
+    return redirect("teams:team", team.slug)
+
+
+def _team(request: SignedIn, team: Team, form: MemberForm, status: int = 200) -> HttpResponse:
+    keys = team.leases.visible_to(request.user).rows()
+    state = "ended" if request.GET.get("state") == "ended" else "live"
+    counts = keys.order_by().aggregate(
+        live=Count("pk", filter=~Q(state__in=ENDED)), ended=Count("pk", filter=Q(state__in=ENDED))
+    )
+    shown = keys.filter(state__in=ENDED) if state == "ended" else keys.exclude(state__in=ENDED).order_by("expires_at")
+    context: dict[str, Any] = {
+        "team": team,
+        "members": _members(team, keys),
+        "page": page_of(request, shown),
+        "state": state,
+        "counts": counts,
+        "form": form,
+        "roles": [(role.value, words) for role, words in ROLE_WORDS.items()],
+        "sees_all": reach_of(request.user, Can.SEE_KEY, team.pk) is Reach.ANY,
+    }
+    return render(request, "teams/team.html", context, status=status)
+
+
+def _members(team: Team, keys: Any) -> list[Membership]:
+    """The members, each with how many live keys here whoever asks may see of them."""
+    held = Counter(keys.exclude(state__in=ENDED).order_by().values_list("holder_id", flat=True))
+    members = list(team.memberships.select_related("user").order_by("user__name", "user__email"))
+    for membership in members:
+        membership.live_keys = held[membership.user_id]
+    return members
