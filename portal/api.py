@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DataError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.pagination import CursorPagination
@@ -30,6 +31,13 @@ class Pages(CursorPagination):
     ordering: str | tuple[str, ...] = "-pk"
     page_size_query_param = "page_size"
     max_page_size = 200
+
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
+        """Raises NotFound for a cursor that is none of ours."""
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValueError, ValidationError, DataError):
+            raise exceptions.NotFound("This cursor is not valid. Begin at the first page.") from None
 
 
 def body(code: str, message: str, action: str, *, retryable: bool = False, details: Any = None) -> dict[str, Any]:

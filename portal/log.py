@@ -8,12 +8,15 @@ from typing import Any
 
 import structlog
 
-SECRET = re.compile(r"\b(sk|kd)(-|_)[A-Za-z0-9_\-]{8,}|gAAAA[A-Za-z0-9_\-=]{16,}|(?<=[Bb]earer )\S+")
+SECRET = re.compile(
+    r"(?<![A-Za-z])sk-[A-Za-z0-9_\-]{8,}|sk-[A-Za-z0-9_\-]{30,}|kd_[A-Za-z0-9_\-]{10,}"
+    r"|gAAAA[A-Za-z0-9_\-=]{16,}|(?<=[Bb]earer )\S+|(?<=[Bb]asic )\S+"
+)
 
 
 def scrub(text: str) -> str:
     """`text` without anything that looks like a virtual key, an API token or a bearer header."""
-    return SECRET.sub(lambda found: f"{found.group(1) or '***'}-[hidden]", text)
+    return SECRET.sub("[hidden]", text)
 
 
 def _scrub_all(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

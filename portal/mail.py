@@ -10,7 +10,7 @@ from django.urls import reverse
 def welcome(to: str, team: str, inviter: str) -> None:
     """Tell a new person that they have an account, and where to set a password."""
     send_mail(
-        f"Keydesk: you are in {team}",
+        " ".join(f"Keydesk: you are in {team}".split()),
         f"{inviter} added you to {team} on Keydesk, the desk for virtual keys.\n\n"
         f"Set a password for {to} here, then sign in:\n{settings.URL}{reverse('account_reset_password')}\n",
         None,

@@ -72,6 +72,7 @@ ENCRYPTION_KEYS = [
 ]
 
 DEBUG = env.bool("KEYDESK_DEBUG", False)
+DEFAULT_EXCEPTION_REPORTER_FILTER = "portal.debug.Reporter"
 ALLOWED_HOSTS = [_url.hostname, *env.list("KEYDESK_HOSTS", [])]
 if _url.hostname == "localhost":
     ALLOWED_HOSTS += ["127.0.0.1", "[::1]", HOST]
@@ -245,7 +246,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["portal.parsers.Json"],
     "EXCEPTION_HANDLER": "portal.api.problem",
     "DEFAULT_PAGINATION_CLASS": "portal.api.Pages",
     "PAGE_SIZE": 50,

@@ -35,9 +35,7 @@ NOT_FOUND = Trouble(
     "not_found", HTTPStatus.NOT_FOUND, "There is no such page",
     "It is gone, never was, or belongs to a team that you are not in.",
 )  # fmt: skip
-FORBIDDEN = Trouble(
-    "not_allowed", HTTPStatus.FORBIDDEN, "You may not see this page", "Ask a platform admin."
-)
+FORBIDDEN = Trouble("not_allowed", HTTPStatus.FORBIDDEN, "You may not see this page", "Ask a platform admin.")
 STALE_FORM = Trouble(
     "stale_form", HTTPStatus.FORBIDDEN, "This form is too old to be sent",
     "Nothing was done. Open the page again and send it from there; cookies have to be allowed for this site.",

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.core.validators import MinValueValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -20,6 +20,8 @@ from django.utils import timezone
 
 from portal.litellm.durations import BudgetWindow
 from teams.roles import MemberRole, PlatformRole, Scope
+
+ONE_LINE = RegexValidator(r"^[^\x00-\x1f\x7f\u2028\u2029]*\Z", "One line, without control characters.")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -125,7 +127,7 @@ class Team(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slug = models.SlugField(max_length=60, unique=True)
-    name = models.CharField(max_length=120)
+    name = models.CharField(max_length=120, validators=[ONE_LINE])
     max_budget = models.DecimalField(  # USD per window; None: no budget of its own
         max_digits=12,
         decimal_places=2,
@@ -139,6 +141,8 @@ class Team(models.Model):
         default="1mo",
         blank=True,
     )
+    # USD per window: what a platform admin last gave, and the most that a team admin may set; None: no ceiling.
+    budget_ceiling = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(User, through="Membership", related_name="teams")
 

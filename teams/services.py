@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
+from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -14,8 +16,8 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from portal import audit, mail
-from portal.errors import Conflict, Invalid
-from teams.access import Actor, require
+from portal.errors import Conflict, Invalid, NotAllowed, PortalError
+from teams.access import Actor, System, allowed, require
 from teams.models import ApiToken, Membership, Team, User
 from teams.roles import Can, MemberRole, Scope
 from teams.signals import access_ended, budget_changed
@@ -29,6 +31,14 @@ class LastAdmin(Conflict):
     action = "Make somebody else a team admin first."
 
 
+class OverCeiling(PortalError):
+    code, status = "over_ceiling", HTTPStatus.UNPROCESSABLE_ENTITY
+    action = "Ask a platform admin for more."
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, details={"max_budget": message})
+
+
 class SlugTaken(Conflict):
     code = "slug_taken"
     action = "Choose another slug."
@@ -40,7 +50,7 @@ def create_team(
     """Make a team; the budget is USD per window. Raises NotAllowed, Invalid, SlugTaken."""
     require(by, Can.MANAGE_PLATFORM)
     team = Team(name=name.strip(), slug=slug.strip() or _free_slug(name), max_budget=max_budget,
-                budget_duration=budget_duration)  # fmt: skip
+                budget_duration=budget_duration, budget_ceiling=max_budget)  # fmt: skip
     if Team.objects.filter(slug=team.slug).exists():
         raise SlugTaken(f"A team with the slug {team.slug} exists already.", details={"slug": "Taken already."})
     _validate(team)
@@ -51,30 +61,43 @@ def create_team(
 
 
 def change_team(team: Team, *, by: Actor, **changes: Any) -> Team:
-    """Change name, slug or budget (USD per window). Raises NotAllowed, Invalid, SlugTaken."""
-    before = {name: getattr(team, name) for name in changes}
-    changed = sorted(name for name, value in changes.items() if before[name] != value)
-    money = {"max_budget", "budget_duration"} & set(changed)
-    if money or not changed:
-        require(by, Can.SET_TEAM_BUDGET, team)
-    if set(changed) - money:
-        require(by, Can.MANAGE_PLATFORM)
-    if not changed:
-        return team
-    if "slug" in changed and Team.objects.filter(slug=changes["slug"]).exclude(pk=team.pk).exists():
-        raise SlugTaken(details={"slug": "Taken already."})
-    for name, value in changes.items():
-        setattr(team, name, value)
-    _validate(team)
+    """Change name, slug or budget (USD per window). A team admin's budget stays within the platform's ceiling.
+
+    Raises NotAllowed, Invalid, SlugTaken, OverCeiling.
+    """
+    require(by, Can.SET_TEAM_BUDGET, team)
     with transaction.atomic():
-        team.save()
-        audit.record(
-            "team.changed", team, by=by, before={n: str(before[n]) for n in changed},
-            after={n: str(changes[n]) for n in changed},
-        )  # fmt: skip
+        team = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+        before = {name: getattr(team, name) for name, value in changes.items() if getattr(team, name) != value}
+        money = {"max_budget", "budget_duration"} & set(before)
+        if set(before) - money:
+            require(by, Can.MANAGE_PLATFORM)
+        if not before:
+            return team
+        if "slug" in before and Team.objects.filter(slug=changes["slug"]).exists():
+            raise SlugTaken(details={"slug": "Taken already."})
+        for name in before:
+            setattr(team, name, changes[name])
+        _within_ceiling(team, before, by=by)
+        _validate(team)
+        team.save(update_fields=[*before, "budget_ceiling"])
+        after = {name: str(changes[name]) for name in before}
+        audit.record("team.changed", team, by=by, before={n: str(old) for n, old in before.items()}, after=after)
     if money:
         budget_changed.send(Team, team=team, by=by)
     return team
+
+
+def _within_ceiling(team: Team, before: Iterable[str], *, by: Actor) -> None:
+    """What a platform admin gives is the ceiling; others stay within it, and leave its window alone."""
+    if allowed(by, Can.MANAGE_PLATFORM):
+        if "max_budget" in before:
+            team.budget_ceiling = team.max_budget
+    elif team.budget_ceiling is not None:
+        if team.max_budget is None or team.max_budget > team.budget_ceiling:
+            raise OverCeiling(f"The platform gives this team at most ${team.budget_ceiling:,.2f}.")
+        if "budget_duration" in before:
+            raise OverCeiling("The platform has set how often this team's budget resets.")
 
 
 def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[Membership, bool]:
@@ -93,10 +116,9 @@ def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[
         said = "One of viewer, member, approver, admin." if field == "role" else "This is not an e-mail address."
         raise Invalid(said, details={field: said}) from None
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=team.pk)
-        user, unknown = User.objects.filter(email=email).first(), False
-        if user is None:
-            user, unknown = User.objects.create_user(email=email), True
+        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+        user, unknown = User.objects.get_or_create(email=email, defaults={"password": make_password(None)})
+        if unknown:
             audit.record("person.made", user, by=by)
         there = Membership.objects.filter(team=team, user=user).first()
         if there and there.role == role:
@@ -120,18 +142,25 @@ def remove_member(membership: Membership, *, by: Actor) -> None:
     team, user = membership.team, membership.user
     require(by, Can.MANAGE_MEMBERS, team)
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=team.pk)
-        _keep_an_admin(membership)
-        membership.delete()
-        audit.record("member.removed", team, by=by, person=user.audit_name, role=membership.role)
+        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+        there = Membership.objects.filter(pk=membership.pk).first()  # as it is now, not as a page showed it
+        if there is None:
+            return
+        _keep_an_admin(there)
+        there.delete()
+        audit.record("member.removed", team, by=by, person=user.audit_name, role=there.role)
     access_ended.send(Team, user=user, team=team)
 
 
 def make_token(
     owner: User, *, name: str, scopes: Iterable[str], by: Actor, life: timedelta = ApiToken.DEFAULT_LIFE
 ) -> tuple[ApiToken, str]:
-    """Make an API token; the text is answered once and kept as an HMAC. Raises Invalid."""
+    """Make an API token for oneself; the text is answered once and kept as an HMAC. Raises NotAllowed, Invalid."""
     wanted = sorted(set(scopes))
+    if isinstance(by, User) and (
+        by.pk != owner.pk or not set(wanted) <= set(Scope if by.scopes is None else by.scopes)
+    ):
+        raise NotAllowed("A token is made by its owner, and never does more than the token in use.")
     unknown = [scope for scope in wanted if scope not in set(Scope)]
     wrong = {}
     if unknown or not wanted:

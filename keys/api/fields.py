@@ -23,7 +23,7 @@ class Ttl(serializers.Field[timedelta, Any, Any, Any]):
         if isinstance(data, bool) or not isinstance(data, int | str):
             raise serializers.ValidationError("Seconds as a number, or text like 24h.")
         try:
-            return parse_duration(int(data) if isinstance(data, str) and data.isdecimal() else data)
+            return parse_duration(data)
         except InvalidDuration as error:
             raise serializers.ValidationError(f"{error.message} {error.action}".strip()) from None
 

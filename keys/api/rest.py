@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from keys.api.fields import Models, Ttl
-from keys.models import Approval, Gateway, KeyRole, Lease
+from keys.models import Approval, Gateway, KeyRole, Lease, State
 from keys.models.role import WINDOWS
 from keys.services import gateways, leases, roles
 from keys.services.terms import Ask
@@ -81,7 +81,7 @@ class LeaseOut(serializers.ModelSerializer[Lease]):
 
 class RoleOut(serializers.ModelSerializer[KeyRole]):
     gateway = serializers.SlugRelatedField[Gateway](slug_field="name", read_only=True)
-    teams = serializers.SlugRelatedField[Team](slug_field="slug", many=True, read_only=True)
+    teams = serializers.SerializerMethodField()
     ttl = Ttl()
     max_ttl = Ttl()
 
@@ -93,6 +93,11 @@ class RoleOut(serializers.ModelSerializer[KeyRole]):
             "max_parallel_requests", "ttl", "max_ttl", "alias_prefix", "metadata", "all_teams", "teams",
             "approval", "max_live_keys", "version",
         ]  # fmt: skip
+
+    def get_teams(self, role: KeyRole) -> list[str]:
+        """Slugs of the teams that the caller may see: others are nobody's business."""
+        seen = self.context["teams"]
+        return [team.slug for team in role.teams.all() if team.pk in seen]
 
 
 class TeamIn(serializers.Serializer[Any]):
@@ -209,11 +214,15 @@ class RolesView(ListAPIView[KeyRole]):
     def get_queryset(self) -> QuerySet[KeyRole]:
         return KeyRole.objects.visible_to(actor(self.request)).select_related("gateway").prefetch_related("teams")
 
+    def get_serializer_context(self) -> dict[str, Any]:
+        seen = Team.objects.filter(within(actor(self.request), Can.SEE_TEAM, team="pk"))
+        return {**super().get_serializer_context(), "teams": set(seen.values_list("pk", flat=True))}
+
     def post(self, request: Request) -> Response:
         fields = checked(RoleIn, request)
         fields["gateway"] = fields.get("gateway") or gateways.default()
         role = roles.make(**fields, by=actor(request))
-        return Response(RoleOut(role).data, status=status.HTTP_201_CREATED)
+        return Response(self.get_serializer(role).data, status=status.HTTP_201_CREATED)
 
 
 class KeysView(ListAPIView[Lease]):
@@ -228,9 +237,9 @@ class KeysView(ListAPIView[Lease]):
         found = Lease.objects.visible_to(actor(self.request)).rows()
         wanted = self.request.query_params
         if "team" in wanted:
-            found = found.filter(team__slug=wanted["team"])
+            found = found.filter(team__slug=wanted["team"].replace("\0", ""))
         if "state" in wanted:
-            found = found.filter(state=wanted["state"])
+            found = found.filter(state__in=[state for state in State if state == wanted["state"]])
         return found
 
     def post(self, request: Request) -> Response:

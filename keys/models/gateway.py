@@ -79,7 +79,7 @@ class Gateway(models.Model):
         """Open the breaker: nobody is sent there before `next_try_at`, 5 s at first and at most 60 s later."""
         since = self.away_since or now
         pause = min(max(now - since, self.FIRST_PAUSE), self.LONGEST_PAUSE)
-        self._note(away_since=since, next_try_at=now + pause, away_reason=reason[:300])
+        self._note(away_since=since, next_try_at=now + pause, away_reason=reason.replace("\0", "")[:300])
 
     def came_back(self) -> None:
         if self.away_since:

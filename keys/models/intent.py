@@ -92,9 +92,9 @@ class Intent(models.Model):
         """Count a failure and try again later: 20 s, 40 s … 1 h, with jitter so that retries spread."""
         pause = min(FIRST_PAUSE * 2**self.attempts, LONGEST_PAUSE)
         self.attempts += 1
-        self.last_error = reason[:300]
+        self.last_error = reason.replace("\0", "")[:300]
         self.due_at = now + pause * random.uniform(0.75, 1.0)  # noqa: S311
-        self.save(update_fields=["attempts", "last_error", "due_at"])
+        self._write("attempts", "last_error", "due_at")
 
     def watch(self, now: datetime) -> bool:
         """Look again 1, 5 and 15 minutes after the first clean-up. False: no send was unclear, or HORIZON is over."""
@@ -107,8 +107,12 @@ class Intent(models.Model):
             return False
         self.due_at, self.attempts, self.last_error = later[0], 0, ""
         self.looks += 1
-        self.save(update_fields=["due_at", "watching_since", "looks", "attempts", "last_error"])
+        self._write("due_at", "watching_since", "looks", "attempts", "last_error")
         return True
+
+    def _write(self, *names: str) -> None:
+        """Past `save()`: a row that another worker has kept and forgotten meanwhile is no trouble."""
+        Intent.objects.filter(pk=self.pk).update(**{name: getattr(self, name) for name in names})
 
     def claim(self, now: datetime) -> bool:
         """Take it for this worker for a while. False: another one was quicker."""

@@ -67,7 +67,7 @@ class Lease(models.Model):
     role = models.ForeignKey(KeyRole, on_delete=models.PROTECT, related_name="leases")
     gateway = models.ForeignKey(Gateway, on_delete=models.PROTECT, related_name="leases")
     limits = models.JSONField(default=dict)  # as issued; see KeyRole.limits()
-    once = models.UUIDField(unique=True, null=True, editable=False)  # the form's token: sent twice, one lease
+    once = models.UUIDField(null=True, editable=False)  # the form's token: sent twice, one lease
     state = models.CharField(max_length=10, choices=State, default=State.ISSUING)
     issued_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -81,6 +81,7 @@ class Lease(models.Model):
 
     class Meta:
         ordering = ["-issued_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["holder", "once"], name="one_lease_for_one_form")]
         indexes = [
             models.Index(fields=["state", "expires_at"], name="lease_state_expiry"),
             models.Index(fields=["team", "-issued_at"], name="lease_team"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +23,22 @@ SHORTEST_TTL = timedelta(seconds=30)  # a key must live long enough to be copied
 WINDOWS = [(window.value, window.value) for window in BudgetWindow]
 
 
+MODEL_NAME = re.compile(r"[\w.:/@+*-]{1,200}")
+MOST_MODELS = 100  # named ones; more is what "all models" is for
+EVERY_MODEL = frozenset({"*", "all-proxy-models", "all-team-models", "no-default-models"})  # LiteLLM's own words
+RESERVED = frozenset({"keydesk", "tags", "guardrails", "policies", "prompts", "service_account_id"})  # they mean more
+
+
+def wrong_models(names: Collection[str]) -> str:
+    """What is wrong with a list of model names; nothing: they will do."""
+    if len(names) > MOST_MODELS:
+        return f"At most {MOST_MODELS} models can be named."
+    if every := sorted(EVERY_MODEL.intersection(names)):
+        return f"{every[0]} is no model. To give every model, choose all models explicitly."
+    odd = [name for name in names if not MODEL_NAME.fullmatch(name)]
+    return f"{odd[0][:40]!r} is no model name." if odd else ""
+
+
 class Approval(db.TextChoices):
     AUTO = "auto", "Issued at once"
     TEAM = "team", "One approver of the team"
@@ -37,6 +55,8 @@ class KeyRoleQuerySet(db.QuerySet["KeyRole"]):
         if allowed(user, Can.SEE_PLATFORM):
             return self
         seen = Team.objects.filter(within(user, Can.SEE_TEAM, team="pk"))
+        if not seen.exists():
+            return self.none()
         return self.filter(ended_at=None).filter(Q(all_teams=True) | Q(teams__in=seen)).distinct()
 
 
@@ -61,7 +81,7 @@ class KeyRole(db.Model):
     max_parallel_requests = db.PositiveIntegerField(null=True, blank=True)
     ttl = db.DurationField(default=timedelta(0))  # 0: the gateway's
     max_ttl = db.DurationField(default=timedelta(0))  # most that renewals reach, from issue; 0: the gateway's
-    alias_prefix = db.CharField(max_length=30, blank=True)  # blank: the role's name
+    alias_prefix = db.CharField(max_length=30, blank=True, validators=[WORD_NAME])  # blank: the role's name
     metadata = db.JSONField(default=dict, blank=True)  # map of strings, put on each key
     key_type = db.CharField(max_length=12, default="llm_api")  # a holder never reaches management routes
     all_teams = db.BooleanField(default=False)
@@ -124,6 +144,8 @@ class KeyRole(db.Model):
             wrong["models"] = "Name models or choose all models, not both."
         if not self.all_models and not self.models:
             wrong["models"] = "Name at least one model, or choose all models explicitly."
+        if odd := wrong_models(self.models):
+            wrong["models"] = odd
         if self.max_budget is not None and self.max_budget <= 0:
             wrong["max_budget"] = "A budget is above 0. Leave it empty for no budget: LiteLLM blocks a key with 0."
         if self.budget_duration and self.max_budget is None:
@@ -137,5 +159,7 @@ class KeyRole(db.Model):
             wrong["ttl"] = "The TTL cannot be longer than the max TTL."
         if not isinstance(self.metadata, dict) or any(not isinstance(value, str) for value in self.metadata.values()):
             wrong["metadata"] = "Metadata is a map of names to text."
+        elif taken := sorted(RESERVED.intersection(self.metadata)):
+            wrong["metadata"] = f"{taken[0]} means something to LiteLLM or to Keydesk. Choose another name."
         if wrong:
             raise ValidationError(wrong)

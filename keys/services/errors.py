@@ -26,6 +26,7 @@ class GatewayRefused(Conflict):
 
     code = "gateway_refused"
     action = "Show this message to a platform admin."
+    upstream: int | None = None  # the proxy's own status, for our eyes only
 
 
 class OverLimit(PortalError):

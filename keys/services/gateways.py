@@ -19,12 +19,12 @@ from django.db import transaction
 from django.utils import timezone
 from requests.adapters import BaseAdapter
 
-from keys.models import Gateway, KeyVersion
+from keys.models import Gateway, Intent, KeyVersion
 from keys.models.gateway import SANDBOX_URL
 from keys.services.errors import GatewayAway, GatewayRefused, NotConfigured
 from keys.services.minting import new_secret
 from portal import audit
-from portal.errors import Invalid
+from portal.errors import Conflict, Invalid
 from portal.litellm import AlreadyExists as Taken
 from portal.litellm import Client, ConfigurationError, LiteLLMError, NoAnswer, Refused, ServerError
 from portal.litellm import Invalid as InvalidThere
@@ -61,7 +61,7 @@ class Line:
         left = self._ends - time.monotonic()
         if left <= 0:
             raise GatewayAway("The gateway took too long.")
-        return self._client.with_timeout(left)
+        return self._client.with_timeout(min(left, self._client.http.timeout))
 
 
 @contextmanager
@@ -80,22 +80,30 @@ def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterat
         raise GatewayAway(f"Too many people wait for {gateway} right now.")
     try:
         yield Line(_client_of(gateway).changed_by(by.litellm_id), seconds)
-        gateway.came_back()
+        _came_back(gateway)
     except (NoAnswer, ServerError) as error:
         if isinstance(error, NoAnswer) or error.status in {502, 503, 504}:
-            gateway.went_away(str(error), now)
+            gateway.went_away(str(error), timezone.now())
             raise GatewayAway(f"{gateway} does not answer: {error.message}") from None
         raise refused(gateway, error) from None
     except LiteLLMError as error:
-        gateway.came_back()
+        _came_back(gateway)
         raise refused(gateway, error) from None
     finally:
         _places.release()
 
 
+def _came_back(gateway: Gateway) -> None:
+    """Close the breaker, and let every promise that waited for the gateway be kept now."""
+    if gateway.away_since:
+        gateway.came_back()
+        Intent.objects.filter(gateway=gateway, attempts__gt=0).update(due_at=timezone.now())
+
+
 def refused(gateway: Gateway, error: LiteLLMError) -> GatewayRefused:
     """The proxy's no, in our words: 422 where our input was at fault, else 409."""
     found = GatewayRefused(f"{gateway} refused: {error.message}", action=error.action)
+    found.upstream = error.status
     if isinstance(error, InvalidThere):
         found.status = HTTPStatus.UNPROCESSABLE_ENTITY
     return found
@@ -115,6 +123,7 @@ def place_team(line: Line, team: Team) -> None:
     Concurrent makers get 500 from the proxy, and a key of a team that is not there is made but dead, so the
     team is looked at afterwards. Raises LiteLLMError.
     """
+    team.refresh_from_db(fields=["max_budget", "budget_duration"])
     budget = {"max_budget": team.max_budget, "budget_duration": team.budget_duration or None}
     there = _team_there(line, team)
     if there is None:
@@ -142,9 +151,10 @@ def _team_there(line: Line, team: Team) -> TeamThere | None:
 def show_budget(sender: object = None, *, team: Team, by: Actor, **_: Any) -> None:
     """Carry a changed team budget to every gateway where the team has keys; a proxy that is away gets it with
     the team's next key."""
+    ends = time.monotonic() + PATIENCE
     for gateway in Gateway.objects.filter(leases__team=team).distinct():
         try:
-            with calling(gateway, by=by) as line:
+            with calling(gateway, by=by, seconds=ends - time.monotonic()) as line:
                 place_team(line, team)
         except (GatewayAway, GatewayRefused) as error:
             log.warning("team_budget_not_placed", gateway=gateway.name, team=team.slug, reason=error.message)
@@ -226,6 +236,7 @@ def change(gateway: Gateway, *, by: Actor, check_first: bool = True, **fields: A
     """
     require(by, Can.MANAGE_PLATFORM)
     gateway = Gateway.objects.get(pk=gateway.pk)
+    read = gateway.version
     before = {name: getattr(gateway, name) for name in fields}
     for name, value in _tidy(fields).items():
         if name != "master_key" or value:
@@ -234,15 +245,19 @@ def change(gateway: Gateway, *, by: Actor, check_first: bool = True, **fields: A
     if not changed:
         return gateway
     _validate(gateway)
-    facts = None
+    facts, moved = None, "base_url" in changed
+    if moved and not fields.get("master_key"):
+        said = "Enter the master key again for a new address: the stored one is not sent where it was not meant for."
+        raise Invalid(said, details={"master_key": said})
     if set(changed) & set(CONNECTION):
-        moved = "base_url" in changed
         facts = _try_connection(gateway, knows_our_keys=moved) if check_first or moved else None
-        gateway.version += 1
         gateway.away_since = gateway.next_try_at = None
+    gateway.version = read + 1
     with transaction.atomic():
+        if not Gateway.objects.filter(pk=gateway.pk, version=read).update(version=read + 1):
+            raise Conflict("Somebody else changed this gateway meanwhile.")
         _only_default(gateway)
-        gateway.save()
+        gateway.save(update_fields=[*changed, "away_since", "next_try_at"])
         _keep(gateway, facts)
         audit.record("gateway.changed", gateway, by=by, fields=changed)
     return gateway
@@ -414,6 +429,6 @@ def _only_default(gateway: Gateway) -> None:
 
 
 def _free_name(url: str) -> str:
-    host = (urlsplit(url).hostname or "gateway").replace(":", "-")
+    host = (urlsplit(url).hostname or "").replace(":", "-").strip("-") or "gateway"
     taken = set(Gateway.objects.values_list("name", flat=True))
     return next(name for name in (host, *(f"{host}-{n}" for n in range(2, 1000))) if name not in taken)

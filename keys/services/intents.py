@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from itertools import groupby
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from keys.models import Gateway, Intent, Lease, State
+from keys.models import Intent, Lease, State
 from keys.services import gateways
 from keys.services.errors import GatewayAway, GatewayRefused
 from portal import audit
 from portal.litellm import Client, KeyNotFound
 from teams.access import SYSTEM
+
+log = structlog.get_logger(__name__)
 
 BATCH = 100  # hashes a call: 1,000 in one call took 8.6 s, 100 took 0.4 s (tried)
 SWEEP_PATIENCE = 60.0  # seconds
@@ -25,18 +29,20 @@ ABANDONED = "The portal stopped before the gateway's answer was read."
 def settle_due(now: datetime | None = None) -> int:
     """Settle every intent that is due, endings first; answers how many were kept. A sweep: safe to repeat."""
     now = now or timezone.now()
-    due = list(Intent.objects.due(now).select_related("version__lease", "gateway")[: 10 * BATCH])
+    due = list(Intent.objects.due(now).select_related("version__lease")[: 10 * BATCH])
     return settle([intent for intent in due if _taken_over(intent, now)], seconds=SWEEP_PATIENCE)
 
 
 def settle(promises: Iterable[Intent], *, seconds: float = gateways.PATIENCE) -> int:
     """Try to keep these promises now, for at most `seconds` a batch; what fails is put off, never raised."""
-    now, kept = timezone.now(), 0
+    kept = 0
     ordered = sorted(promises, key=lambda intent: intent.gateway_id)
     for _, group in groupby(ordered, key=lambda intent: intent.gateway_id):
-        mine = [intent for intent in group if intent.claim(now)]
-        for start in range(0, len(mine), BATCH):
-            kept += _settle_batch(mine[start].gateway, mine[start : start + BATCH], seconds)
+        waiting = list(group)
+        for start in range(0, len(waiting), BATCH):
+            mine = [intent for intent in waiting[start : start + BATCH] if intent.claim(timezone.now())]
+            if mine:
+                kept += _settle_batch(mine, seconds)
     return kept
 
 
@@ -46,20 +52,33 @@ def abandon_all(started_before: datetime) -> int:
     return running.update(due_at=started_before)
 
 
-def _settle_batch(gateway: Gateway, batch: Sequence[Intent], seconds: float) -> int:
+def _settle_batch(batch: Sequence[Intent], seconds: float) -> int:
+    """Settle intents of one gateway; where it refuses them together, each half alone: one bad key holds up none."""
     try:
-        with gateways.calling(gateway, by=SYSTEM, seconds=seconds) as line:
+        with gateways.calling(batch[0].gateway, by=SYSTEM, seconds=seconds) as line:
             there = _delete(line.client, batch)
-    except (GatewayAway, GatewayRefused) as error:
-        for intent in batch:
-            intent.put_off(error.message, timezone.now())
-        return 0
+    except GatewayRefused as error:
+        if len(batch) > 1 and error.upstream not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            half = len(batch) // 2
+            return _settle_batch(batch[:half], seconds) + _settle_batch(batch[half:], seconds)
+        return _put_off(batch, error.message)
+    except GatewayAway as error:
+        return _put_off(batch, error.message)
+    except Exception:  # a gateway that cannot even be read must not stop the others
+        log.exception("settling_broke", gateway_id=batch[0].gateway_id)
+        return _put_off(batch, "Something broke here; the log has it.")
     for intent in batch:
         if intent.pk in there:
             intent.put_off("The gateway said it deleted the key, but still has it.", timezone.now())
         else:
             _note_gone(intent, timezone.now())
     return len(batch) - len(there)
+
+
+def _put_off(batch: Sequence[Intent], reason: str) -> int:
+    for intent in batch:
+        intent.put_off(reason, timezone.now())
+    return 0
 
 
 def _delete(client: Client, batch: Sequence[Intent]) -> set[int]:
@@ -112,6 +131,7 @@ def _note_gone(intent: Intent, now: datetime) -> None:
         if not intent.watch(now):
             intent.delete()
         if lease.state == State.REVOKING and not lease.versions.filter(ended_at=None).exists():
-            state = State.EXPIRED if lease.end_reason == EXPIRED else State.REVOKED
+            on_time = lease.end_reason == EXPIRED and lease.expires_at <= now
+            state = State.EXPIRED if on_time else State.REVOKED
             if lease.move({State.REVOKING}, state, ended_at=now):
                 audit.record(f"key.{state.value}", lease, by=SYSTEM, reason=lease.end_reason)

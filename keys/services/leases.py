@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -18,7 +20,7 @@ from keys.services import gateways, intents
 from keys.services.errors import AlreadyIssued, EndedMeanwhile, GatewayAway
 from keys.services.gateways import Line
 from keys.services.minting import new_alias, new_secret
-from keys.services.terms import Ask, Terms, role_ceiling, terms
+from keys.services.terms import SLACK, Ask, Terms, role_ceiling, terms
 from portal import audit
 from portal.litellm import (
     AlreadyExists,
@@ -39,9 +41,10 @@ from teams.roles import Can
 __all__ = ["Ask", "Issued", "Terms", "Trial", "end_for", "expire_overdue", "issue", "open_roles", "revoke",
            "role_ceiling", "terms"]  # fmt: skip
 
+log = structlog.get_logger(__name__)
+
 SENDS = 2  # of one secret; its hash makes a repeat safe
 ATTEMPTS = 3  # secrets tried for one lease
-SLACK = timedelta(seconds=10)  # LiteLLM counts a lifetime from when it reads the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def issue(ask: Ask, *, holder: User, by: Actor, once: UUID | None = None) -> Iss
     GatewayRefused, EndedMeanwhile. After any of them no key stays on the gateway, or an intent ends it.
     """
     require(by, Can.ISSUE_KEY, Lease(team=ask.team, holder=holder))
-    if once and (before := Lease.objects.filter(once=once).first()):
+    if once and (before := Lease.objects.filter(holder=holder, once=once).first()):
         raise AlreadyIssued(before)
     _first_problem(ask, holder)  # before the gateway is bothered
     with gateways.calling(ask.role.gateway, by=by) as line:
@@ -131,23 +134,23 @@ def end_for(sender: object = None, *, user: User, team: Team | None = None, **_:
     if team is not None:
         held = held.filter(team=team)
     gone = [lease for lease in held.select_related("team") if not may_hold(user, lease.team)]
-    return _end_all((lease, "holder left") for lease in gone)
+    return _end_all(((lease, "holder left") for lease in gone), seconds=gateways.PATIENCE)  # a person waits
 
 
-def _end_all(endings: Iterable[tuple[Lease, str]]) -> int:
+def _end_all(endings: Iterable[tuple[Lease, str]], *, seconds: float = intents.SWEEP_PATIENCE) -> int:
     promises: list[Intent] = []
     count = 0
     for lease, reason in endings:
         promises += _end(lease, by=SYSTEM, reason=reason)
         count += 1
-    intents.settle(promises, seconds=intents.SWEEP_PATIENCE)
+    intents.settle(promises, seconds=seconds)
     return count
 
 
 def _end(lease: Lease, *, by: Actor, reason: str) -> list[Intent]:
     """Write down that all of the lease's versions must go; nothing when it has ended, or is ending, already."""
     with transaction.atomic(durable=True):  # durable: committed before the gateway hears of it
-        if not lease.move(LIVE, State.REVOKING, end_reason=reason):
+        if not lease.move(LIVE, State.REVOKING, end_reason=reason[:200]):
             return []
         doomed = Intent.objects.doom(lease.versions.select_related("lease"), timezone.now())
         audit.record("key.revocation_asked", lease, by=by, reason=reason)
@@ -165,7 +168,7 @@ def _promise(ask: Ask, holder: User, once: UUID | None) -> _Attempt:
     """Commit the lease, its first version and the intent that ends it, before the gateway hears of the key."""
     try:
         with transaction.atomic(durable=True):
-            User.objects.select_for_update().get(pk=holder.pk)  # one allowance at a time is counted
+            User.objects.select_for_update(no_key=True).get(pk=holder.pk)  # one allowance at a time is counted
             agreed = _first_problem(ask, holder)
             now = agreed.issued_at
             lease = Lease.objects.create(
@@ -184,7 +187,7 @@ def _promise(ask: Ask, holder: User, once: UUID | None) -> _Attempt:
             )
             return _new_attempt(lease, now)
     except IntegrityError:
-        before = Lease.objects.filter(once=once).first() if once else None
+        before = Lease.objects.filter(holder=holder, once=once).first() if once else None
         if before is None:
             raise
         raise AlreadyIssued(before) from None
@@ -235,8 +238,8 @@ def _send(line: Line, attempt: _Attempt) -> IssuedKey | KeyInfo | None:
         except AlreadyExists as error:
             unclear = error  # the alias is taken: by the send before this one?
         except LiteLLMError as error:
-            if error.applied is False:
-                raise
+            if error.applied is False and (error.status or 0) < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise  # a 500, whatever it says, is no proof that nothing happened
             unclear = error
             KeyVersion.objects.filter(pk=attempt.version.pk).update(unclear_at=timezone.now())
         else:
@@ -305,7 +308,14 @@ def _hand_over(attempt: _Attempt, now: datetime) -> None:
     mine = Intent.objects.filter(pk=attempt.intent.pk, issuing=True)
     unclear = KeyVersion.objects.filter(pk=attempt.version.pk).values_list("unclear_at", flat=True).get()
     if attempt.landed:
-        mine.update(issuing=False, due_at=now, sent_at=unclear)
+        if not mine.update(issuing=False, due_at=now, sent_at=unclear):  # taken over, perhaps kept and forgotten
+            taken = {"issuing": False, "due_at": now}
+            Intent.objects.update_or_create(
+                kind=Intent.Kind.GONE,
+                version=attempt.version,
+                defaults=taken,
+                create_defaults={**taken, "gateway_id": attempt.intent.gateway_id, "sent_at": now},
+            )
     elif unclear:
         mine.update(issuing=False)
     elif mine.delete()[0]:
@@ -330,7 +340,7 @@ def _complete(attempt: _Attempt, there: IssuedKey | KeyInfo, *, by: Actor) -> bo
     with transaction.atomic(durable=True):
         if not lease.move({State.ISSUING}, State.ACTIVE):
             return False
-        if not may_hold(lease.holder, lease.team) or lease.role.ended_at:
+        if not may_hold(lease.holder, lease.team) or not open_roles(lease.team).filter(pk=lease.role_id).exists():
             transaction.set_rollback(True)
             return False
         Intent.objects.filter(pk=attempt.intent.pk).delete()
@@ -347,8 +357,9 @@ def _give_up(attempt: _Attempt, reason: str) -> None:
     now = timezone.now()
     with transaction.atomic(durable=True):
         lease = Lease.objects.select_for_update().get(pk=attempt.version.lease_id)
-        if lease.move({State.ISSUING}, State.FAILED, ended_at=now, end_reason=reason[:200]):
-            audit.record("key.issue_failed", lease, by=SYSTEM, reason=reason)
+        said = reason.replace("\0", "")[:200]
+        if lease.move({State.ISSUING}, State.FAILED, ended_at=now, end_reason=said, once=None):  # may be sent again
+            audit.record("key.issue_failed", lease, by=SYSTEM, reason=said)
         _hand_over(attempt, now)
 
 
@@ -359,5 +370,8 @@ def _try(line: Line, secret: str, verified: bool) -> Trial:
         groups = line.client.with_key(secret).model_groups.info()
     except (LiteLLMError, GatewayAway) as error:
         return Trial(ok=False, reason=error.message, expiry_verified=verified)
+    except Exception:  # nothing may come between an issued secret and its holder any more
+        log.exception("trial_broke")
+        return Trial(ok=False, reason="Something broke here; the log has it.", expiry_verified=verified)
     took = (timezone.now() - started) / timedelta(milliseconds=1)
     return Trial(True, round(took), tuple(groups), expiry_verified=verified)

@@ -10,11 +10,14 @@ from typing import Any
 from django.utils import timezone
 
 from keys.models import Approval, KeyRole, Lease
-from keys.models.role import SHORTEST_TTL
+from keys.models.lease import ENDED
+from keys.models.role import SHORTEST_TTL, wrong_models
 from keys.services.errors import AllowanceSpent, ApprovalNeeded, OverLimit, RoleEnded
 from portal.errors import Invalid, PortalError
 from portal.litellm import BudgetWindow, format_duration
 from teams.models import Team, User
+
+SLACK = timedelta(seconds=10)  # LiteLLM counts a lifetime from when it reads the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def role_ceiling(role: KeyRole, now: datetime | None = None) -> Decimal | None:
 
 
 def _windows(window: str, start: datetime, end: datetime) -> int:
-    return 1 + BudgetWindow(window).resets_between(start, end) if window else 1
+    return 1 + BudgetWindow(window).resets_between(start, end + SLACK) if window else 1
 
 
 def _problems(ask: Ask, ttl: timedelta, holder: User) -> list[PortalError]:
@@ -116,6 +119,8 @@ def _problems(ask: Ask, ttl: timedelta, holder: User) -> list[PortalError]:
         found.append(_limit("ttl", f"{most}{more}."))
     if ask.models is not None and not ask.models:
         found.append(_limit("models", "Choose at least one model.", Invalid))
+    elif wrong := wrong_models(ask.models or ()):
+        found.append(_limit("models", wrong, Invalid))
     elif not role.all_models and (outside := sorted(set(ask.models or ()) - set(role.models))):
         found.append(_limit("models", f"{role} does not give {', '.join(outside)}."))
     if ask.max_budget is not None and ask.max_budget <= 0:
@@ -123,7 +128,7 @@ def _problems(ask: Ask, ttl: timedelta, holder: User) -> list[PortalError]:
     elif ask.max_budget is not None and role.max_budget is not None and ask.max_budget > role.max_budget:
         found.append(_limit("max_budget", f"{role} gives at most ${role.max_budget:,.2f}."))
     if role.max_live_keys is not None:
-        held = Lease.objects.live().filter(role=role, holder=holder).count()
+        held = Lease.objects.filter(role=role, holder=holder).exclude(state__in=ENDED).count()
         if held >= role.max_live_keys:
             found.append(AllowanceSpent(f"You hold {held} of the {role.max_live_keys} keys that {role} allows."))
     return found

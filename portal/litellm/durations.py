@@ -127,9 +127,7 @@ class BudgetWindow(StrEnum):
             return cls(value.strip().lower())
         except (ValueError, AttributeError):
             pass
-        raise InvalidDuration(
-            f"'{str(value)[:40]}' is not a budget window.", action=f"Choose one of {', '.join(cls)}."
-        )
+        raise InvalidDuration(f"'{str(value)[:40]}' is not a budget window.", action=f"Choose one of {', '.join(cls)}.")
 
     def next_reset(self, after: datetime) -> datetime:
         """The first reset later than `after` (aware; the answer is UTC)."""
@@ -147,7 +145,11 @@ class BudgetWindow(StrEnum):
 
     def resets_between(self, start: datetime, end: datetime) -> int:
         """How many resets fall after `start` and no later than `end`."""
-        resets, at = 0, self.next_reset(start)
-        while at <= end:
-            resets, at = resets + 1, self.next_reset(at)
-        return resets
+        first, last = self.next_reset(start), end.astimezone(UTC)
+        if first > last:
+            return 0
+        match self:
+            case BudgetWindow.HOUR | BudgetWindow.DAY | BudgetWindow.WEEK:
+                return 1 + (last - first) // (self.next_reset(first) - first)
+            case _:
+                return 1 + 12 * (last.year - first.year) + last.month - first.month

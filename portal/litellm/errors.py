@@ -265,9 +265,7 @@ def _text(value: Any, depth: int = 0) -> str:
     return ""
 
 
-_LICENCE = re.compile(
-    r"litellm enterprise|enterprise licen[sc]e|(premium|enterprise) (feature|user)|litellm_license"
-)
+_LICENCE = re.compile(r"litellm enterprise|enterprise licen[sc]e|(premium|enterprise) (feature|user)|litellm_license")
 _EXISTS = re.compile(r"already (exists|in team)|unique constraint")
 _NO_TEAM = re.compile(r"team not found|team.*does(n't| not) exist in db")
 _NO_MODEL = re.compile(r"model (with )?id ?=.*not found")

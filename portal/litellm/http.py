@@ -129,9 +129,7 @@ class Http:
             return read(data)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as trouble:
             problem = str(trouble) if isinstance(trouble, (TypeError, ValueError)) else type(trouble).__name__
-        raise call.failure(
-            errors.BadAnswer(f"The proxy's answer has another shape: {redact(problem, call.secrets)}")
-        )
+        raise call.failure(errors.BadAnswer(f"The proxy's answer has another shape: {redact(problem, call.secrets)}"))
 
     def lines(self, method: str, path: str, **options: Unpack[Options]) -> Generator[str, None, None]:
         """The lines of a streamed answer as they come; closes the connection however it ends. Never repeated
@@ -156,9 +154,7 @@ class Http:
     def _call(self, method: str, path: str, options: Options) -> Call:
         method = method.upper()
         if not path.startswith("/") or path.startswith("//"):
-            raise errors.ConfigurationError(
-                "The path of a request starts with one slash and names no server."
-            )
+            raise errors.ConfigurationError("The path of a request starts with one slash and names no server.")
         body = options.get("json", _MISSING)
         headers = {"Accept": "application/json", "User-Agent": "keydesk"}
         if self.api_key:
@@ -169,13 +165,9 @@ class Http:
             headers["Content-Type"] = "application/json"
         headers |= options.get("headers") or {}
         sent = encode(body).encode() if body is not _MISSING else None
-        params = {
-            name: _param(value) for name, value in (options.get("params") or {}).items() if value is not None
-        }
+        params = {name: _param(value) for name, value in (options.get("params") or {}).items() if value is not None}
         try:
-            prepared = requests.Request(
-                method, self.base_url + path, headers, data=sent, params=params
-            ).prepare()
+            prepared = requests.Request(method, self.base_url + path, headers, data=sent, params=params).prepare()
         except (requests.RequestException, ValueError) as trouble:
             problem = type(trouble).__name__  # its text may quote a header
         else:
@@ -313,9 +305,7 @@ def _network(broken: BaseException, *, receiving: bool = False) -> LiteLLMError:
         error = errors.Unreachable("The proxy's TLS certificate is not trusted.", original=name)
         error.action = "Give the CA bundle that signed the proxy's certificate, or correct the base URL."
         error.retryable = False
-    elif any_of(
-        requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.InvalidHeader
-    ):
+    elif any_of(requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.InvalidHeader):
         error = errors.ConfigurationError("The base URL or a header cannot be used.", original=name)
     elif any_of(requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError):
         error = errors.BadAnswer("The proxy's answer cannot be decompressed.", original=name)

@@ -67,9 +67,7 @@ def import_keys(
 
 
 def _import(old: KeyInfo, issue: Callable[[dict[str, Any]], IssuedKey], dry_run: bool) -> ImportedKey:
-    left = (
-        timedelta(seconds=(old.expires - datetime.now(UTC)) // timedelta(seconds=1)) if old.expires else None
-    )
+    left = timedelta(seconds=(old.expires - datetime.now(UTC)) // timedelta(seconds=1)) if old.expires else None
     if left is not None and left <= timedelta():
         return ImportedKey(old.alias, old.token, "skipped", "expired")
     if dry_run:
@@ -90,9 +88,7 @@ def _body(old: KeyInfo, left: timedelta | None) -> dict[str, Any]:
     body |= {"key_alias": old.alias, "soft_budget": private.get("soft_budget")}
     body |= {"budget_limits": old.extra.get("budget_limits")}
     if _ROUTES.get(old.key_type or "") == old.allowed_routes:
-        body["key_type"] = (
-            old.key_type
-        )  # the proxy would set the routes from it, so only where they are its own
+        body["key_type"] = old.key_type  # the proxy would set the routes from it, so only where they are its own
     body = {name: value for name, value in body.items() if value}
     if old.max_budget is not None:
         body["max_budget"] = old.max_budget  # zero too: it blocks

@@ -179,9 +179,7 @@ class Keys:
         if bool(tokens) == bool(names):
             raise TypeError("give keys or aliases: LiteLLM would ignore the aliases")
         body = {"keys": tokens} if tokens else {"key_aliases": names}
-        return self._http.fetch(
-            lambda data: rows.to_words(data["deleted_keys"]), "POST", "/key/delete", json=body
-        )
+        return self._http.fetch(lambda data: rows.to_words(data["deleted_keys"]), "POST", "/key/delete", json=body)
 
     def info(self, key: str | None = None) -> KeyInfo:
         """One key, the client's own if none is given. A deleted key is found too, with that status.
@@ -190,9 +188,7 @@ class Keys:
         """
         token = token_of(key or self._http.api_key or "")
         params = {"key": token} if key else {}
-        return self._http.fetch(
-            lambda data: KeyInfo.read(data["info"], token=token), "GET", "/key/info", params=params
-        )
+        return self._http.fetch(lambda data: KeyInfo.read(data["info"], token=token), "GET", "/key/info", params=params)
 
     def info_many(self, keys: Iterable[str]) -> tuple[KeyInfo, ...]:
         """Many keys, 100 a question. Unknown ones are missing, the order is not ours, and no row tells its
@@ -205,9 +201,7 @@ class Keys:
             found += self._http.fetch(_infos, "POST", "/v2/key/info", json=body, reads=True, limit=LISTS)
         return tuple(found)
 
-    def list(
-        self, *, sort_by: str = "token", sort_order: str = "asc", **only: Unpack[KeyFilter]
-    ) -> Iterator[KeyInfo]:
+    def list(self, *, sort_by: str = "token", sort_order: str = "asc", **only: Unpack[KeyFilter]) -> Iterator[KeyInfo]:
         """Every key that matches, expired ones too, in the one order that no write disturbs.
 
         Sorted by a time, pages skip rows: one flush stamps many alike (tried: 55 of 260 unseen).
@@ -233,9 +227,7 @@ class Keys:
             "sort_by": sort_by,
             "sort_order": sort_order,
         }
-        return self._http.fetch(
-            _key_page, "GET", "/key/list", params={**params, **_filter(only)}, limit=LISTS
-        )
+        return self._http.fetch(_key_page, "GET", "/key/list", params={**params, **_filter(only)}, limit=LISTS)
 
     def hashes_page(self, page: int = 1, size: int = LARGEST_PAGE, **only: Unpack[KeyFilter]) -> Page[str]:
         """One page of hashes alone, newest first."""

@@ -123,9 +123,7 @@ class Models:
         name: str | None = None,
     ) -> ModelRow:
         """Change a deployment that is kept in the database. Raises Invalid for one of the config file."""
-        body: dict[str, Any] = {
-            "model_info": {**(info or {}), "id": model_id}
-        }  # the proxy looks for the id only there
+        body: dict[str, Any] = {"model_info": {**(info or {}), "id": model_id}}  # the proxy looks for the id only there
         if params is not None:
             body["litellm_params"] = params
         if name is not None:
@@ -134,6 +132,4 @@ class Models:
 
     def delete(self, model_id: str) -> str:
         """Raises NotFound. Answers with the proxy's sentence."""
-        return self._http.fetch(
-            lambda data: str(data["message"]), "POST", "/model/delete", json={"id": model_id}
-        )
+        return self._http.fetch(lambda data: str(data["message"]), "POST", "/model/delete", json={"id": model_id})

@@ -57,9 +57,7 @@ class Row:
 
 def _spec(reader: Callable[[Any], Any], names: tuple[str, ...], hide: bool = False) -> Any:
     # read(None) is what the proxy's null, or a missing field, stands for
-    return field(
-        default_factory=lambda: reader(None), repr=not hide, metadata={"reader": reader, "names": names}
-    )
+    return field(default_factory=lambda: reader(None), repr=not hide, metadata={"reader": reader, "names": names})
 
 
 def text(*names: str, hide: bool = False) -> Any:

@@ -192,9 +192,7 @@ class Spend:
         params = {"start_date": start, "end_date": end, "group_by": group_by}
         return self._http.request("GET", "/global/spend/report", params=params, limit=LISTS)
 
-    def _many(
-        self, kind: type[R], path: str, params: Mapping[str, Any], under: str | None = None
-    ) -> tuple[R, ...]:
+    def _many(self, kind: type[R], path: str, params: Mapping[str, Any], under: str | None = None) -> tuple[R, ...]:
         def read(data: Any) -> tuple[R, ...]:
             return tuple(kind.read(row) for row in (data[under] if under else data))
 

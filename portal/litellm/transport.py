@@ -120,16 +120,12 @@ def checked_base_url(base_url: str | None, adapters: Mapping[str, BaseAdapter]) 
 def checked_header(value: str | None, name: str) -> str | None:
     """A key or id that is safe as a header; raises ConfigurationError without quoting it."""
     if value is not None and not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise errors.ConfigurationError(
-            f"The {name} is empty, or holds spaces or characters that no header can carry."
-        )
+        raise errors.ConfigurationError(f"The {name} is empty, or holds spaces or characters that no header can carry.")
     return value
 
 
 def verification(ca_bundle: str | os.PathLike[str] | None) -> str | bool:
     chosen = os.fspath(ca_bundle) if ca_bundle else os.environ.get("REQUESTS_CA_BUNDLE")
     if chosen and not Path(chosen).exists():
-        raise errors.ConfigurationError(
-            f"There is no CA bundle at {chosen}.", action="Give the path of a PEM file."
-        )
+        raise errors.ConfigurationError(f"There is no CA bundle at {chosen}.", action="Give the path of a PEM file.")
     return chosen or True

@@ -125,9 +125,7 @@ class Users:
         unknown.
         """
         ids = [user_ids] if isinstance(user_ids, str) else [*user_ids]
-        return self._http.fetch(
-            lambda data: rows.to_number(data) or 0, "POST", "/user/delete", json={"user_ids": ids}
-        )
+        return self._http.fetch(lambda data: rows.to_number(data) or 0, "POST", "/user/delete", json={"user_ids": ids})
 
 
 def _created(data: Any) -> CreatedUser:

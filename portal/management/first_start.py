@@ -80,13 +80,13 @@ def _gateway() -> None:
     if first and gateway and gateway.is_sandbox and not KeyRole.objects.exists():
         roles.make(
             by=SYSTEM,
-            name="sandbox",
+            name="starter",
             description="Every model of the sandbox, for trying things out. Calls cost nothing.",
             gateway=gateway,
             all_models=True,
             all_teams=True,
             max_budget=Decimal(10),
-            budget_duration="1d",
+            budget_duration="1mo",
         )
 
 
@@ -96,9 +96,9 @@ def choose_password() -> str:
 
 
 def _hand_over(password: str, say: Say) -> None:
-    """Show the first password once: on a terminal, or, where output may become a log, in a private file."""
+    """Show the first password once; a server of several hosts, whose output becomes a log, gets a private file."""
     say(f"\n  Sign in as {ADMIN}")
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() or not settings.SHARED:
         say(f"  with the password {password} (shown once; change it after signing in)")
         return
     path = settings.DATA_DIR / PASSWORD_FILE

@@ -25,6 +25,7 @@ WINDOWS = {"1h": "an hour", "1d": "a day", "7d": "a week", "30d": "a month", "1m
 SOON, VERY_SOON = timedelta(hours=24), timedelta(hours=2)
 LAST_QUARTER = 0.25  # a key of eight hours is not "soon over" all its life
 MILLION = 1_000_000
+SHORTEST = 5.0  # percent; a shorter key is no longer seen as one
 
 
 def _count(number: int, unit: str) -> str:
@@ -47,13 +48,13 @@ def money(value: Any) -> str:
         return ""
     if amount == round(amount, 2) or abs(amount) >= 1:
         return f"${amount:,.2f}"
-    return f"${amount.normalize():f}"
+    return f"${amount:f}".rstrip("0")
 
 
 @register.filter
 def per_million(value: Decimal | None) -> str:
     """The price of a million tokens, from the price of one."""
-    return "" if value is None else money(round(value * MILLION, 4).normalize())
+    return "" if value is None else money(round(value * MILLION, 4))
 
 
 @register.filter
@@ -65,9 +66,12 @@ def per_window(window: str) -> str:
 @register.filter
 def budget(limits: Any) -> str:
     """`$50.00 a month`, of anything with a budget and its window; "no limit of its own" without."""
-    read = limits.get if isinstance(limits, dict) else lambda name: getattr(limits, name, None)
-    amount = read("max_budget")
-    return "no limit of its own" if amount is None else f"{money(amount)} {per_window(read('budget_duration') or '')}"
+    amount, window = (_read(limits, name) for name in ("max_budget", "budget_duration"))
+    return "no limit of its own" if amount is None else f"{money(amount)} {per_window(window or '')}"
+
+
+def _read(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
 
 
 @register.filter
@@ -124,6 +128,13 @@ def day(moment: datetime | None) -> str:
 
 
 @register.filter
+def stamp(moment: datetime) -> str:
+    """`21 Nov 09:12`, for rows of a history."""
+    year = "" if moment.year == timezone.now().year else f" {moment.year}"
+    return f"{moment.day} {moment:%b}{year} {moment:%H:%M}"
+
+
+@register.filter
 def full_day(moment: datetime | None) -> str:
     """`Fri 4 Dec 2026`."""
     return f"{moment:%a} {moment.day} {moment:%b %Y}" if moment else ""
@@ -172,9 +183,10 @@ def line(start: datetime, now: datetime, end: datetime, whole: timedelta, **look
     share = 97 / max(whole.total_seconds(), 1)
 
     def at(moment: datetime) -> float:
-        return min(99, max(2, 2 + (moment - start).total_seconds() * share))
+        return min(99.0, 2 + max((moment - start).total_seconds(), 0) * share)
 
-    return Line(f"{min(at(now), at(end)):.1f}%", f"{at(end):.1f}%", **look)
+    tooth = max(at(end), SHORTEST)
+    return Line(f"{min(at(now), tooth):.1f}%", f"{tooth:.1f}%", **look)
 
 
 @register.simple_tag
@@ -186,7 +198,7 @@ def key_line(lease: Any, whole: timedelta | None = None, shows_now: bool = False
     tone = "warn" if lease.state == "revoking" else urgency(lease)
     return line(
         lease.issued_at, now, end, whole or lease.expires_at - lease.issued_at,
-        tone=tone, is_over=over, shows_now=shows_now,
+        tone=tone, is_over=over, shows_now=shows_now and not over,
     )  # fmt: skip
 
 
@@ -203,11 +215,14 @@ def longest(leases: Any) -> timedelta:
 
 
 @register.simple_tag(takes_context=True)
-def here(context: Context, url: str, below: bool = True) -> SafeString:
-    """`aria-current` for a link of the rail: the page itself, or one below it."""
-    path = context["request"].path
+def here(context: Context, url: str, below: bool = True, also: str = "") -> SafeString:
+    """`aria-current` for a link of the rail: the page itself, one below it, or the view named `also`."""
+    request = context["request"]
+    path, match = request.path, request.resolver_match
     if path == url:
         return SafeString('aria-current="page"')
+    if also and match and match.view_name == also:
+        return SafeString('aria-current="true"')
     return SafeString('aria-current="true"' if below and url != "/" and path.startswith(url) else "")
 
 
@@ -221,6 +236,12 @@ def query(context: Context, **changes: Any) -> str:
         else:
             changed[name] = str(value)
     return f"?{changed.urlencode()}"
+
+
+@register.filter
+def headline(sentence: str) -> str:
+    """A sentence as a heading: without its full stop."""
+    return str(sentence).removesuffix(".")
 
 
 @register.filter
@@ -271,5 +292,5 @@ def event_words(event: Any) -> str:
             return "Revoked; the gateway confirmed that it is gone"
         case "key.expired":
             return "Expired; the gateway confirmed that it is gone"
-        case action:
-            return action.replace("key.", "").replace("_", " ").capitalize()
+        case _:
+            return str(event.action).removeprefix("key.").replace("_", " ").capitalize()

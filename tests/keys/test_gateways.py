@@ -136,13 +136,14 @@ def test_a_changed_master_key_is_used_at_the_very_next_act(sandbox, ruth, team, 
 def test_a_base_url_moves_only_to_a_place_that_knows_our_keys(sandbox, ruth, make_key, live_answers, tmp_path):
     make_key()
     live_answers("http://moved.example")
-    moved = gateways.change(sandbox.gateway, by=ruth, base_url="http://moved.example")  # the same proxy
+    there = {"base_url": "http://moved.example", "master_key": sandbox.gateway.master_key}
+    moved = gateways.change(sandbox.gateway, by=ruth, **there)  # the same proxy
     assert moved.base_url == "http://moved.example"
 
     gateways.settings.SANDBOX_FILE = tmp_path / "another.sqlite3"
     live_answers("http://other.example")
     with pytest.raises(Invalid) as refused:
-        gateways.change(moved, by=ruth, base_url="http://other.example")
+        gateways.change(moved, by=ruth, **there | {"base_url": "http://other.example"})
     assert "base_url" in refused.value.details
     assert Gateway.objects.get().base_url == "http://moved.example"
 

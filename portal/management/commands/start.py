@@ -9,8 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
+from django.utils import timezone
 from gunicorn.app.base import BaseApplication
 
+from keys.services import intents
 from portal import gunicorn as config
 from portal.errors import PortalError
 from portal.management.first_start import prepare
@@ -63,4 +65,6 @@ class Command(BaseCommand):
             named = "".join(f"\n  {field}: {said}" for field, said in error.details.items())
             raise CommandError(f"{error.message} {error.action}{named}") from None
         if not options["prepare"]:
+            if settings.EMBEDDED_WORKER:  # the only process: what was being issued when the last one ended is abandoned
+                intents.abandon_all(timezone.now())
             Desk().run()

@@ -51,12 +51,6 @@
     target.closest("[data-close]")?.closest(".toast")?.remove();
   });
 
-  // Writing into a field chooses the answer that it belongs to.
-  document.addEventListener("input", ({ target }) => {
-    const answer = target.dataset?.picks && document.getElementById(target.dataset.picks);
-    if (answer && target.value) answer.checked = true;
-  });
-
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     arrange(document);
     if (detail.target.id === "problems") detail.target.focus();
