@@ -27,27 +27,34 @@ ALL, SOME = "all", "some"
 
 class RevokeForm(DeskForm):
     reason = forms.CharField(
-        required=False, max_length=200, label="Why?", help_text="Stays in the history.",
+        required=False,
+        max_length=200,
+        label="Why?",
+        help_text="Stays in the history.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )  # fmt: skip
+    )
 
 
 class NarrowForm(DeskForm):
     """What somebody asks of one key role: everything the role gives, or less."""
 
     name = forms.CharField(
-        required=False, max_length=80, label="Name", help_text="You see it in lists. It need not be unique.",
+        required=False,
+        max_length=80,
+        label="Name",
+        help_text="You see it in lists. It need not be unique.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-    )  # fmt: skip
+    )
     purpose = forms.CharField(
-        required=False, max_length=300, label="What for?", help_text="For you, and for whoever looks after the team’s keys.",
+        required=False,
+        max_length=300,
+        label="What for?",
+        help_text="For you, and for whoever looks after the keys of the team.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )  # fmt: skip
+    )
     ttl = forms.CharField(label="How long?")
-    ttl_other = forms.CharField(
-        required=False, label="Another time", widget=forms.TextInput(attrs={"autocomplete": "off", "data-picks": "id_ttl_other_pick"})
-    )  # fmt: skip
-    max_budget = MoneyField(required=False, min_value=0, max_digits=12, decimal_places=4)
+    ttl_other = forms.CharField(required=False, label="Another time")
+    max_budget = MoneyField(required=False, min_value=0, max_digits=12, decimal_places=4, label="Budget")
     which = forms.CharField(required=False)
     models = forms.MultipleChoiceField(required=False, label="Models", widget=forms.CheckboxSelectMultiple)
 
@@ -84,7 +91,7 @@ class NarrowForm(DeskForm):
     @property
     def other_value(self) -> str:
         picked = str(self["ttl"].value() or "")
-        return str(self["ttl_other"].value() or "") or ("" if picked == OTHER else picked)
+        return str(self["ttl_other"].value() or "") or (picked if self.picked_other and picked != OTHER else "")
 
     def clean_ttl(self) -> timedelta | None:
         picked = self.cleaned_data["ttl"]
@@ -118,43 +125,69 @@ class RoleForm(DeskForm):
     """A key role. Models are ticked from what the gateway lists, or written; all models is a choice of its own."""
 
     name = forms.CharField(
-        max_length=60, label="Name", help_text="Lower case, like coding or nightly-batch. People choose by it.",
+        max_length=60,
+        label="Name",
+        help_text="Lower case, like coding or nightly-batch. People choose by it.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
-    )  # fmt: skip
-    description = forms.CharField(max_length=200, required=False, label="What is it for?", help_text="One sentence for whoever chooses.")
+    )
+    description = forms.CharField(
+        max_length=200, required=False, label="What is it for?", help_text="One sentence for whoever chooses."
+    )
     gateway = forms.ModelChoiceField(Gateway.objects.none(), label="Gateway", empty_label=None)
     which = forms.ChoiceField(
         choices=[(SOME, "Only the models named here"), (ALL, "All models of the gateway, also those added later")],
-        label="Which models?", widget=forms.RadioSelect, initial=SOME,
-    )  # fmt: skip
+        label="Which models?",
+        widget=forms.RadioSelect,
+        initial=SOME,
+    )
     models = forms.MultipleChoiceField(required=False, label="Models", widget=forms.CheckboxSelectMultiple)
     more_models = forms.CharField(
-        required=False, label="More models", help_text="Names or patterns that the gateway does not list, like openai/*. Parted by spaces.",
+        required=False,
+        label="More models",
+        help_text="Names or patterns that the gateway does not list, like openai/*. Parted by spaces.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-    )  # fmt: skip
+    )
     max_budget = MoneyField(
-        required=False, min_value=0, max_digits=12, decimal_places=4, label="Budget of each key", help_text="Empty: no limit of its own; then only the team’s budget stops it."
-    )  # fmt: skip
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=4,
+        initial=Decimal(20),
+        label="Budget of each key",
+        help_text="Empty: no limit of its own; then only the budget of the team stops it.",
+    )
     budget_duration = WindowField(initial="1mo", label="The budget is for", help_text="Windows start at 00:00 UTC.")
     ttl = LifetimeField(required=False, label="TTL", help_text="How long a key lives, like 24h or 30d.")
-    max_ttl = LifetimeField(required=False, label="Max TTL", help_text="No key lives longer than this, counted from its issue.")
+    max_ttl = LifetimeField(
+        required=False, label="Max TTL", help_text="No key lives longer than this, counted from its issue."
+    )
     rpm_limit = forms.IntegerField(required=False, min_value=1, label="Requests a minute")
     tpm_limit = forms.IntegerField(required=False, min_value=1, label="Tokens a minute")
     max_parallel_requests = forms.IntegerField(required=False, min_value=1, label="Requests at the same time")
-    max_live_keys = forms.IntegerField(required=False, min_value=1, label="Live keys for each person", help_text="Empty: as many as they like.")
+    max_live_keys = forms.IntegerField(
+        required=False, min_value=1, label="Live keys for each person", help_text="Empty: as many as they like."
+    )
     who = forms.ChoiceField(
-        choices=[(ALL, "All teams"), (SOME, "Only these")], label="Who may use it?", widget=forms.RadioSelect, initial=SOME
-    )  # fmt: skip
+        choices=[(ALL, "All teams"), (SOME, "Only these")],
+        label="Who may use it?",
+        widget=forms.RadioSelect,
+        initial=SOME,
+    )
     teams = forms.ModelMultipleChoiceField(
         Team.objects.all(), required=False, label="Teams", widget=forms.CheckboxSelectMultiple
     )
     alias_prefix = forms.CharField(
-        max_length=30, required=False, label="Alias prefix", help_text="What the keys’ names on the gateway begin with. Empty: the name of the role."
-    )  # fmt: skip
+        max_length=30,
+        required=False,
+        label="Alias prefix",
+        help_text="Their names on the gateway begin with it. Empty: the name of the role.",
+    )
     metadata = forms.CharField(
-        required=False, label="Metadata", help_text="Put on each key on the gateway; one name=value a line.",
+        required=False,
+        label="Metadata",
+        help_text="Put on each key on the gateway; one name=value a line.",
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
-    )  # fmt: skip
+    )
 
     def __init__(self, data: Any = None, *, role: KeyRole | None = None) -> None:
         super().__init__(data, initial=self._initial(role) if role else None)
@@ -172,8 +205,19 @@ class RoleForm(DeskForm):
 
     @staticmethod
     def _initial(role: KeyRole) -> dict[str, Any]:
-        plain = ("name", "description", "max_budget", "budget_duration", "ttl", "max_ttl", "rpm_limit", "tpm_limit",
-                 "max_parallel_requests", "max_live_keys", "alias_prefix")  # fmt: skip
+        plain = (
+            "name",
+            "description",
+            "max_budget",
+            "budget_duration",
+            "ttl",
+            "max_ttl",
+            "rpm_limit",
+            "tpm_limit",
+            "max_parallel_requests",
+            "max_live_keys",
+            "alias_prefix",
+        )
         seen = set(role.gateway.models_seen)
         return {name: getattr(role, name) for name in plain} | {
             "which": ALL if role.all_models else SOME,
@@ -194,7 +238,11 @@ class RoleForm(DeskForm):
         return found or Gateway.objects.first()
 
     def _else(self, name: str) -> str:
-        return f" Empty: the gateway’s {format_duration(getattr(self.chosen_gateway, name))}." if self.chosen_gateway else ""
+        return (
+            f" Empty: as the gateway has it, {format_duration(getattr(self.chosen_gateway, name))}."
+            if self.chosen_gateway
+            else ""
+        )
 
     def clean_metadata(self) -> dict[str, str]:
         lines = [line for line in self.cleaned_data["metadata"].splitlines() if line.strip()]
@@ -233,7 +281,7 @@ class RoleForm(DeskForm):
             "budget_duration": window,
             "most": ceiling(amount, window, now, now + life) if isinstance(amount, Decimal) else None,
             "all_models": read.get("which") == ALL,
-            "models": len(set([*(read.get("models") or []), *_listed(read.get("more_models") or "")])),
+            "models": len({*(read.get("models") or []), *_listed(read.get("more_models") or "")}),
             "all_teams": read.get("who") == ALL,
             "teams": len(list(_iterable(read.get("teams")))),
         }
@@ -247,32 +295,53 @@ class GatewayForm(DeskForm):
     """A gateway. The master key is written, never read back."""
 
     name = forms.CharField(
-        max_length=60, label="Name", help_text="Short, like eu-prod.", widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
-    )  # fmt: skip
+        max_length=60,
+        label="Name",
+        help_text="Short, like eu-prod.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
     base_url = forms.CharField(
-        max_length=300, label="Base URL", help_text="Where Keydesk reaches the LiteLLM proxy, like https://litellm.internal:4000.",
+        max_length=300,
+        label="Base URL",
+        help_text="Where Keydesk reaches the LiteLLM proxy, like https://litellm.internal:4000.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "inputmode": "url"}),
-    )  # fmt: skip
+    )
     master_key = forms.CharField(
-        label="Master key", help_text="LiteLLM’s own. It is stored encrypted and never shown again.",
+        label="Master key",
+        help_text="The one of LiteLLM. It is stored encrypted and never shown again.",
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
-    )  # fmt: skip
+    )
     public_url = forms.CharField(
-        max_length=300, required=False, label="Public URL", help_text="Where holders of keys reach it. Empty: the base URL.",
+        max_length=300,
+        required=False,
+        label="Public URL",
+        help_text="Where holders of keys reach it. Empty: the base URL.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "inputmode": "url"}),
-    )  # fmt: skip
+    )
     ttl = LifetimeField(label="TTL", initial=timedelta(days=30), help_text="For key roles that name none, like 30d.")
-    max_ttl = LifetimeField(label="Max TTL", initial=timedelta(days=90), help_text="For key roles that name none, like 90d.")
-    timeout = forms.IntegerField(min_value=1, max_value=300, initial=30, label="Timeout", help_text="Seconds for one call by a sweep. Where a person waits it is 10 at most.")
+    max_ttl = LifetimeField(
+        label="Max TTL", initial=timedelta(days=90), help_text="For key roles that name none, like 90d."
+    )
+    timeout = forms.IntegerField(
+        min_value=1,
+        max_value=300,
+        initial=30,
+        label="Timeout",
+        help_text="Seconds for one call by a sweep. Where a person waits it is 10 at most.",
+    )
     ca_bundle = forms.CharField(
-        required=False, label="CA bundle", help_text="PEM text, when the proxy’s certificate comes from your own authority.",
+        required=False,
+        label="CA bundle",
+        help_text="PEM text, when the certificate comes from an authority of your own.",
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
-    )  # fmt: skip
+    )
     is_default = forms.BooleanField(required=False, label="The default gateway")
 
     def __init__(self, data: Any = None, *, gateway: Gateway | None = None) -> None:
         plain = ("name", "base_url", "public_url", "ttl", "max_ttl", "timeout", "ca_bundle", "is_default")
         super().__init__(data, initial={name: getattr(gateway, name) for name in plain} if gateway else None)
+        if self.is_bound:
+            self.fields["master_key"].help_text += " It is not kept in this form: type it again."
         if gateway:
             self.fields["master_key"].required = False
             self.fields["master_key"].widget.attrs["placeholder"] = "stored; leave empty to keep"

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 
@@ -34,6 +34,11 @@ def render_part(
     response = render(request, part if is_htmx(request) else page, context, status=status)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def sent(request: HttpRequest) -> QueryDict | None:
+    """What a form was sent with, even when that is nothing; None: it was not sent."""
+    return request.POST if request.method == "POST" else None
 
 
 def page_of(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:

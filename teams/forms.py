@@ -23,19 +23,28 @@ class TeamForm(DeskForm):
 
     name = forms.CharField(max_length=120, label="Name", help_text="As people say it, like Search Platform.")
     slug = forms.SlugField(
-        max_length=60, required=False, label="Short name", help_text="In addresses and in the API. Left empty it is made from the name."
-    )  # fmt: skip
+        max_length=60,
+        required=False,
+        label="Short name",
+        help_text="In addresses and in the API. Left empty it is made from the name.",
+    )
     max_budget = MoneyField(
-        required=False, min_value=0, max_digits=12, decimal_places=2, label="Budget",
-        help_text="For all keys of the team together. The gateway stops them when it is spent. Empty: no budget of its own.",
-    )  # fmt: skip
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=2,
+        label="Budget",
+        help_text="For all keys of the team together. When it is spent they stop. Empty: no budget of its own.",
+    )
     budget_duration = WindowField(initial="1mo", label="The budget is for", help_text="Windows start at 00:00 UTC.")
 
     def __init__(self, *args: Any, team: Team | None = None, renames: bool = True, **kwargs: Any) -> None:
         if team:
             kwargs["initial"] = {
-                "name": team.name, "max_budget": team.max_budget, "budget_duration": team.budget_duration
-            }  # fmt: skip
+                "name": team.name,
+                "max_budget": team.max_budget,
+                "budget_duration": team.budget_duration,
+            }
         super().__init__(*args, **kwargs)
         if team:
             del self.fields["slug"]
@@ -46,9 +55,9 @@ class TeamForm(DeskForm):
 class MemberForm(DeskForm):
     """Who is put into a team, as what."""
 
-    email = forms.EmailField(
-        label="E-mail", help_text="Somebody new here gets an account and a letter.", widget=forms.EmailInput(attrs={"autocomplete": "off"})
-    )  # fmt: skip
+    email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "off"}))
     role = forms.ChoiceField(
-        label="Member role", choices=[(role.value, said) for role, said in ROLE_WORDS.items()], initial=MemberRole.MEMBER
-    )  # fmt: skip
+        label="Member role",
+        choices=[(role.value, said) for role, said in ROLE_WORDS.items()],
+        initial=MemberRole.MEMBER,
+    )

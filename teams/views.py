@@ -13,11 +13,11 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from portal.errors import NotAllowed, PortalError
-from portal.ui import page_of
+from portal.errors import Invalid, NotAllowed, PortalError
+from portal.ui import page_of, sent
 from teams import services
 from teams.access import allowed, reach_of, require, within
-from teams.forms import ROLE_WORDS, MemberForm, TeamForm
+from teams.forms import MemberForm, TeamForm
 from teams.models import Membership, Team
 from teams.requests import SignedIn
 from teams.roles import Can, MemberRole, Reach
@@ -45,7 +45,7 @@ def team_list(request: SignedIn) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_team(request: SignedIn) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
-    form = TeamForm(request.POST or None)
+    form = TeamForm(sent(request))
     if request.method == "POST" and form.is_valid():
         try:
             team = services.create_team(by=request.user, **form.cleaned_data)
@@ -63,7 +63,7 @@ def edit_team(request: SignedIn, slug: str) -> HttpResponse:
     team = visible_team(request, slug)
     require(request.user, Can.SET_TEAM_BUDGET, team)
     renames = allowed(request.user, Can.MANAGE_PLATFORM)
-    form = TeamForm(request.POST or None, team=team, renames=renames)
+    form = TeamForm(sent(request), team=team, renames=renames)
     if request.method == "POST" and form.is_valid():
         try:
             services.change_team(team, by=request.user, **form.cleaned_data)
@@ -112,7 +112,7 @@ def change_member(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
             services.remove_member(membership, by=request.user)
             messages.success(request, f"{person} is out of {team}. Keys held for it end now.")
         else:
-            role = request.POST.get("role", "")
+            role = _member_role(request.POST.get("role", ""))
             changed, _ = services.put_member(team, email=person.email or "", role=role, by=request.user)
             messages.success(request, f"{person} is {changed.get_role_display().lower()} now.")
     except NotAllowed:
@@ -136,16 +136,22 @@ def _team(request: SignedIn, team: Team, form: MemberForm, status: int = 200) ->
         "state": state,
         "counts": counts,
         "form": form,
-        "roles": [(role.value, words) for role, words in ROLE_WORDS.items()],
+        "roles": MemberRole.choices,
         "sees_all": reach_of(request.user, Can.SEE_KEY, team.pk) is Reach.ANY,
     }
     return render(request, "teams/team.html", context, status=status)
 
 
-def _members(team: Team, keys: Any) -> list[Membership]:
+def _member_role(text: str) -> MemberRole:
+    """Raises Invalid."""
+    try:
+        return MemberRole(text)
+    except ValueError:
+        raise Invalid("There is no such member role.") from None
+
+
+def _members(team: Team, keys: Any) -> list[tuple[Membership, int]]:
     """The members, each with how many live keys here whoever asks may see of them."""
     held = Counter(keys.exclude(state__in=ENDED).order_by().values_list("holder_id", flat=True))
-    members = list(team.memberships.select_related("user").order_by("user__name", "user__email"))
-    for membership in members:
-        membership.live_keys = held[membership.user_id]
-    return members
+    members = team.memberships.select_related("user").order_by("user__name", "user__email")
+    return [(membership, held[membership.user_id]) for membership in members]

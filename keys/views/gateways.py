@@ -14,6 +14,7 @@ from keys.models import Gateway
 from keys.models.lease import ENDED
 from keys.services import gateways
 from portal.errors import NotAllowed, PortalError
+from portal.ui import sent
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -68,7 +69,7 @@ def check_gateway(request: SignedIn, pk: int) -> HttpResponse:
 def _form(request: SignedIn, pk: int | None) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
     gateway = get_object_or_404(Gateway, pk=pk) if pk else None
-    form = GatewayForm(request.POST or None, gateway=gateway)
+    form = GatewayForm(sent(request), gateway=gateway)
     status = 200
     if request.method == "POST" and form.is_valid():
         try:

@@ -25,10 +25,11 @@ from keys.services.terms import Terms, ceiling
 from keys.views.snippets import snippets
 from portal.errors import NotAllowed, PortalError
 from portal.ui import render_part
-from teams.access import reach_of, within
+from teams.access import reach_of, require, within
 from teams.models import Team, User
 from teams.requests import SignedIn
 from teams.roles import Can, Reach
+from teams.views import visible_team
 
 NOT_IN_ADDRESSES = ("csrfmiddlewaretoken", "once", "look")
 NARROWS = ("name", "purpose", "ttl", "ttl_other", "max_budget", "which", "models")
@@ -36,8 +37,13 @@ NARROWS = ("name", "purpose", "ttl", "ttl_other", "max_budget", "which", "models
 
 def teams_to_issue_for(user: User) -> QuerySet[Team]:
     """Teams for which the person may get a key; platform admins may for every team."""
-    anywhere = reach_of(user, Can.ISSUE_KEY) is not Reach.NONE
-    return Team.objects.filter(within(user, Can.SEE_TEAM if anywhere else Can.ISSUE_KEY, team="pk"))
+    if reach_of(user, Can.ISSUE_KEY) is not Reach.NONE:
+        return seen_teams(user)
+    return Team.objects.filter(within(user, Can.ISSUE_KEY, team="pk"))
+
+
+def seen_teams(user: User) -> QuerySet[Team]:
+    return Team.objects.filter(within(user, Can.SEE_TEAM, team="pk"))
 
 
 class Counter:
@@ -52,8 +58,9 @@ class Counter:
         self.roles: list[KeyRole] = list(leases.open_roles(self.team)) if self.team else []
         self.role = self._role(sent.get("role", ""))
         self.shown_for = sent.get("for", "")
-        self.moved = bool(self.shown_for) and self.shown_for != self.mark
-        self.form = NarrowForm(self._narrowed(sent), role=self.role) if self.role else None
+        other = self.role is not None and sent.get("role", self.role.name) not in {str(self.role.pk), self.role.name}
+        self.moved = other or (bool(self.shown_for) and self.shown_for != self.mark)
+        self.form = NarrowForm(self._narrowed(self.role, sent), role=self.role) if self.role else None
         self.terms = self._terms()
 
     def _role(self, wanted: str) -> KeyRole | None:
@@ -71,10 +78,9 @@ class Counter:
     def team_moved(self) -> bool:
         return self.moved and self.team is not None and not self.shown_for.startswith(f"{self.team.slug}/")
 
-    def _narrowed(self, sent: QueryDict) -> MultiValueDict[str, str]:
+    def _narrowed(self, role: KeyRole, sent: QueryDict) -> MultiValueDict[str, str]:
         """The role's own terms, and over them what was asked; nothing of what was asked of another role."""
-        assert self.role
-        values = MultiValueDict(NarrowForm.defaults(self.role))
+        values = MultiValueDict(NarrowForm.defaults(role))
         keeps = ("name", "purpose") if self.moved else NARROWS
         for name in keeps:
             if name in sent:
@@ -113,8 +119,7 @@ class Counter:
         """The roles, each with the most that one key of it can cost."""
         now = timezone.now()
         return [
-            (role, ceiling(role.max_budget, role.budget_duration, now, now + role.default_ttl))
-            for role in self.roles
+            (role, ceiling(role.max_budget, role.budget_duration, now, now + role.default_ttl)) for role in self.roles
         ]
 
 
@@ -129,13 +134,16 @@ def new_key(request: SignedIn) -> HttpResponse:
         return _to_lease(request, AlreadyIssued(again))
     if "look" in request.POST:
         return HttpResponseRedirect(f"{reverse('keys:issue')}?{_query(request.POST)}")
+    if asked := seen_teams(request.user).filter(slug=request.POST.get("team", "")).first():
+        require(request.user, Can.ISSUE_KEY, asked)  # a team that one may see, and get no key for, is a plain no
+    if "team" in request.POST:
+        team = visible_team(request, request.POST["team"])
+        require(request.user, Can.ISSUE_KEY, Lease(team=team, holder=request.user))
     counter = Counter(request.user, request.POST)
     if counter.moved or not counter.can_issue or not (counter.form and counter.team):
         return _counter(request, counter, status=409 if counter.moved else 422)
     try:
-        issued = leases.issue(
-            counter.form.ask(counter.team), holder=request.user, by=request.user, once=_once(request)
-        )
+        issued = leases.issue(counter.form.ask(counter.team), holder=request.user, by=request.user, once=_once(request))
     except AlreadyIssued as error:
         return _to_lease(request, error)
     except NotAllowed:

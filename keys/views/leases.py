@@ -17,7 +17,7 @@ from keys.models import Lease, State
 from keys.services import leases
 from keys.services.terms import ceiling
 from portal.models import AuditEvent
-from portal.ui import render_part
+from portal.ui import render_part, sent
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -42,7 +42,7 @@ def lease_page(request: SignedIn, pk: UUID) -> HttpResponse:
 def revoke_key(request: SignedIn, pk: UUID) -> HttpResponse:
     """Ask once more without script; end the lease on POST. Safe to repeat."""
     lease = visible_lease(request, pk)
-    form = RevokeForm(request.POST or None)
+    form = RevokeForm(sent(request))
     if request.method != "POST" or not form.is_valid():
         require(request.user, Can.REVOKE_KEY, lease)
         return render(request, "keys/revoke.html", {"lease": lease, "form": form}, status=422 if form.errors else 200)
@@ -55,7 +55,8 @@ def revoke_key(request: SignedIn, pk: UUID) -> HttpResponse:
 
 def _what_happened(lease: Lease, was: str) -> str:
     if lease.state == State.REVOKING:
-        return f"Not yet revoked: {lease.gateway} has not confirmed it. Keydesk keeps trying; until then the key may still answer."
+        waits = "Keydesk keeps trying; until then the key may still answer."
+        return f"Not yet revoked: {lease.gateway} has not confirmed it. {waits}"
     if was in {State.REVOKED, State.EXPIRED, State.FAILED}:
         return f"{lease} had ended before."
     return f"Revoked; {lease.gateway} confirmed it at {lease.ended_at or timezone.now():%H:%M:%S} UTC."

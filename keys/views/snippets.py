@@ -140,6 +140,9 @@ print(len(answer.data[0].embedding))""",
 def _javascript_embeddings(model: str) -> Snippet:
     return Snippet(
         "JavaScript",
-        f"""{JAVASCRIPT}const answer = await client.embeddings.create({{ model: {json.dumps(model)}, input: "Hello." }});
+        f"""{JAVASCRIPT}const answer = await client.embeddings.create({{
+  model: {json.dumps(model)},
+  input: "Hello.",
+}});
 console.log(answer.data[0].embedding.length);""",
     )

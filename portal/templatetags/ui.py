@@ -186,7 +186,8 @@ def line(start: datetime, now: datetime, end: datetime, whole: timedelta, **look
         return min(99.0, 2 + max((moment - start).total_seconds(), 0) * share)
 
     tooth = max(at(end), SHORTEST)
-    return Line(f"{min(at(now), tooth):.1f}%", f"{tooth:.1f}%", **look)
+    reached = tooth if look.get("is_over") else min(at(now), tooth)
+    return Line(f"{reached:.1f}%", f"{tooth:.1f}%", **look)
 
 
 @register.simple_tag

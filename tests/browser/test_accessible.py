@@ -1,0 +1,61 @@
+"""Every page, light and dark, wide and narrow: axe finds nothing, nothing scrolls sideways."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
+
+from keys.services import leases
+from tests.browser.test_journey import sign_in
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_axe_finds_nothing_on_any_page(sandbox, browser: Browser, site, team, ruth, make_role, make_key, width, scheme):
+    make_role(name="a-role-with-quite-a-long-name-that-has-to-wrap-somewhere", description="For long names. " * 10)
+    team.memberships.create(user=ruth, role="admin")
+    live, ended = make_key(holder=ruth, name="nightly").lease, make_key(holder=ruth, name="gone " * 15).lease
+    leases.revoke(ended, by=ruth)
+    page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
+    page.goto(f"{site}/accounts/login/")
+    found = {"/accounts/login/": trouble(page)}
+    sign_in(page, site, "ruth@example.com")
+    for path in (
+        "/",
+        "/?state=ended",
+        "/keys/new/",
+        f"/keys/{live.pk}/",
+        f"/keys/{live.pk}/revoke/",
+        f"/keys/{ended.pk}/",
+        "/teams/",
+        "/teams/new/",
+        "/teams/search/",
+        "/teams/search/edit/",
+        "/roles/",
+        "/roles/new/",
+        f"/roles/{live.role_id}/",
+        f"/roles/{live.role_id}/edit/",
+        "/gateways/",
+        "/gateways/new/",
+        f"/gateways/{live.gateway_id}/",
+        f"/gateways/{live.gateway_id}/edit/",
+        "/nowhere/",
+        "/accounts/logout/",
+        "/accounts/password/change/",
+    ):
+        page.goto(site + path)
+        found[path] = trouble(page)
+    page.goto(f"{site}/keys/new/")
+    page.get_by_role("button", name="Issue key").click()
+    page.locator("#secret").wait_for()
+    found["the key, once"] = trouble(page)
+    assert {path: said for path, said in found.items() if said} == {}
+
+
+def trouble(page) -> list[str]:
+    """What axe objects to on the page that is open, and whether it is wider than its window."""
+    violations = Axe().run(page).response["violations"]
+    said = [f"{each['id']}: {node['html'][:120]}" for each in violations for node in each["nodes"]]
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return said + ([f"{wide} px too wide"] if wide > 0 else [])
