@@ -8,6 +8,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from portal import health
+from portal.admin import close_other_rooms
 
 handler400 = "portal.views.bad_request"
 handler403 = "portal.views.forbidden"
@@ -20,6 +21,7 @@ def no_such_page(request: HttpRequest, **_: object) -> HttpResponse:
     raise Http404
 
 
+close_other_rooms()  # here, once every app has registered its own
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("api/v1/", include("keys.api.urls")),

@@ -212,7 +212,7 @@ class RolesView(ListAPIView[KeyRole]):
         ordering = ("name", "pk")
 
     def get_queryset(self) -> QuerySet[KeyRole]:
-        return KeyRole.objects.visible_to(actor(self.request)).select_related("gateway").prefetch_related("teams")
+        return KeyRole.objects.visible_to(actor(self.request)).with_gateway().prefetch_related("teams")
 
     def get_serializer_context(self) -> dict[str, Any]:
         seen = Team.objects.filter(within(actor(self.request), Can.SEE_TEAM, team="pk"))

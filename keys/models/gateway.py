@@ -14,7 +14,7 @@ from portal.secrets import EncryptedTextField
 
 SANDBOX_URL = "http+sandbox://local"
 WORD_NAME = RegexValidator(
-    r"^\w(?:[\w.-]*\w)?$",
+    r"^\w(?:[\w.-]*\w)?\Z",
     "Letters, digits and _ with . or - inside, like eu-prod. Start and end with a letter or digit.",
 )
 

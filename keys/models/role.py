@@ -50,6 +50,10 @@ class KeyRoleQuerySet(db.QuerySet["KeyRole"]):
         """Roles that `team` may issue from."""
         return self.filter(ended_at=None).filter(Q(all_teams=True) | Q(teams=team)).distinct()
 
+    def with_gateway(self) -> KeyRoleQuerySet:
+        """With their gateways, in the same query; a list must not need the key that opens a master key."""
+        return self.select_related("gateway").defer("gateway__master_key")
+
     def visible_to(self, user: Any) -> KeyRoleQuerySet:
         """Roles of the teams that `user` is in; every role for who sees the platform."""
         if allowed(user, Can.SEE_PLATFORM):

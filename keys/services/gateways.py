@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 from django.utils import timezone
 from requests.adapters import BaseAdapter
@@ -72,7 +72,10 @@ def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterat
     Raises GatewayAway when the proxy cannot be reached (and opens the breaker) or the breaker is open,
     GatewayRefused when it answers no.
     """
-    gateway = Gateway.objects.get(pk=gateway.pk)
+    try:
+        gateway = Gateway.objects.get(pk=gateway.pk)
+    except ImproperlyConfigured as error:  # the key that opens its master key is lost
+        raise GatewayAway(str(error), action="A platform admin sets KEYDESK_ENCRYPTION_KEYS right.") from None
     now = timezone.now()
     if gateway.next_try_at and gateway.next_try_at > now:
         raise GatewayAway(f"{gateway} does not answer since {gateway.away_since:%H:%M} UTC.")
@@ -249,15 +252,17 @@ def change(gateway: Gateway, *, by: Actor, check_first: bool = True, **fields: A
     if moved and not fields.get("master_key"):
         said = "Enter the master key again for a new address: the stored one is not sent where it was not meant for."
         raise Invalid(said, details={"master_key": said})
+    written = list(changed)
     if set(changed) & set(CONNECTION):
         facts = _try_connection(gateway, knows_our_keys=moved) if check_first or moved else None
         gateway.away_since = gateway.next_try_at = None
+        written += ["away_since", "next_try_at"]
     gateway.version = read + 1
     with transaction.atomic():
         if not Gateway.objects.filter(pk=gateway.pk, version=read).update(version=read + 1):
             raise Conflict("Somebody else changed this gateway meanwhile.")
         _only_default(gateway)
-        gateway.save(update_fields=[*changed, "away_since", "next_try_at"])
+        gateway.save(update_fields=written)
         _keep(gateway, facts)
         audit.record("gateway.changed", gateway, by=by, fields=changed)
     return gateway

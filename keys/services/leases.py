@@ -79,7 +79,7 @@ class _Attempt:
 
 def open_roles(team: Team) -> Any:
     """The key roles that `team` may issue from."""
-    return KeyRole.objects.open_to(team).select_related("gateway")
+    return KeyRole.objects.open_to(team).with_gateway()
 
 
 def issue(ask: Ask, *, holder: User, by: Actor, once: UUID | None = None) -> Issued:

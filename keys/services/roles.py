@@ -10,7 +10,7 @@ from django.db import transaction
 
 from keys.models import KeyRole
 from portal import audit
-from portal.errors import Invalid
+from portal.errors import Conflict, Invalid
 from teams.access import Actor, require
 from teams.models import Team
 from teams.roles import Can
@@ -26,17 +26,20 @@ def make(*, by: Actor, teams: Iterable[Team] = (), **fields: Any) -> KeyRole:
 
 
 def change(role: KeyRole, *, by: Actor, teams: Iterable[Team] | None = None, **fields: Any) -> KeyRole:
-    """Change a key role; keys that were issued from it keep their limits. Raises NotAllowed and Invalid."""
+    """Change a key role; keys that were issued from it keep their limits.
+
+    Raises NotAllowed, Invalid, and Conflict when somebody else changed it since `role` was read.
+    """
     require(by, Can.MANAGE_PLATFORM)
+    read = role.version
     for name, value in fields.items():
         setattr(role, name, value)
-    role.version += 1
-    return _save(role, None if teams is None else list(teams), "role.changed", by=by)
+    role.version = read + 1
+    return _save(role, None if teams is None else list(teams), "role.changed", read=read, by=by)
 
 
-def _save(role: KeyRole, teams: list[Team] | None, action: str, *, by: Actor) -> KeyRole:
-    opened = teams if teams is not None else list(role.teams.all())
-    if not role.all_teams and not opened and teams is not None:
+def _save(role: KeyRole, teams: list[Team] | None, action: str, *, read: int = 0, by: Actor) -> KeyRole:
+    if teams is not None and not teams and not role.all_teams:
         raise Invalid(details={"teams": "Choose the teams that may use this role, or all teams."})
     role.models = list(dict.fromkeys(name.strip() for name in role.models if name.strip()))
     try:
@@ -44,6 +47,8 @@ def _save(role: KeyRole, teams: list[Team] | None, action: str, *, by: Actor) ->
     except ValidationError as error:
         raise Invalid(details={name: " ".join(said) for name, said in error.message_dict.items()}) from None
     with transaction.atomic():
+        if read and not KeyRole.objects.filter(pk=role.pk, version=read).update(version=role.version):
+            raise Conflict("Somebody else changed this key role meanwhile.")
         role.save()
         if teams is not None:
             role.teams.set([] if role.all_teams else teams)
@@ -55,7 +60,7 @@ def _save(role: KeyRole, teams: list[Team] | None, action: str, *, by: Actor) ->
             ttl=role.ttl,
             max_ttl=role.max_ttl,
             approval=role.approval,
-            teams="all" if role.all_teams else [team.slug for team in opened],
+            teams="all" if role.all_teams else list(role.teams.values_list("slug", flat=True)),
             **role.limits(),
         )
     return role

@@ -11,13 +11,13 @@ from django.views.decorators.http import require_GET
 
 from keys.models import Gateway, KeyRole, Lease, State
 from keys.models.lease import ENDED, LeaseQuerySet
-from keys.views.issue import teams_to_issue_for
+from keys.views.issue import platform_admins, teams_to_issue_for
 from portal.templatetags.ui import urgency
 from portal.ui import page_of, render_part
 from teams.access import allowed
-from teams.models import Membership, Team, User
+from teams.models import Membership, Team
 from teams.requests import SignedIn
-from teams.roles import Can, PlatformRole
+from teams.roles import Can
 
 
 @login_required
@@ -45,11 +45,6 @@ def my_keys(request: SignedIn) -> HttpResponse:
     if not context["may_issue"]:
         context["helpers"] = platform_admins()
     return render_part(request, "keys/home.html", "keys/_home_list.html", context)
-
-
-def platform_admins() -> list[User]:
-    """Who can help somebody that no team admin can: at most three."""
-    return list(User.objects.filter(platform_role=PlatformRole.ADMIN, is_active=True).order_by("name", "email")[:3])
 
 
 def first_steps() -> dict[str, Any] | None:

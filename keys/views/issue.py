@@ -28,7 +28,7 @@ from portal.ui import render_part
 from teams.access import reach_of, require, within
 from teams.models import Team, User
 from teams.requests import SignedIn
-from teams.roles import Can, Reach
+from teams.roles import Can, PlatformRole, Reach
 from teams.views import visible_team
 
 NOT_IN_ADDRESSES = ("csrfmiddlewaretoken", "once", "look")
@@ -44,6 +44,11 @@ def teams_to_issue_for(user: User) -> QuerySet[Team]:
 
 def seen_teams(user: User) -> QuerySet[Team]:
     return Team.objects.filter(within(user, Can.SEE_TEAM, team="pk"))
+
+
+def platform_admins() -> list[User]:
+    """Who can help somebody that no team admin can: at most three."""
+    return list(User.objects.filter(platform_role=PlatformRole.ADMIN, is_active=True).order_by("name", "email")[:3])
 
 
 class Counter:
@@ -156,6 +161,8 @@ def new_key(request: SignedIn) -> HttpResponse:
 
 def _counter(request: SignedIn, counter: Counter, status: int = 200) -> HttpResponse:
     context = {"counter": counter, "refused": status != 200 and not counter.moved}
+    if not counter.role:
+        context["helpers"] = platform_admins()
     return render_part(request, "keys/issue.html", "keys/_issue_parts.html", context, status=status)
 
 

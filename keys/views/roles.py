@@ -27,7 +27,7 @@ from teams.roles import Can
 def _rows() -> QuerySet[KeyRole]:
     return (
         KeyRole.objects.filter(ended_at=None)
-        .select_related("gateway")
+        .with_gateway()
         .prefetch_related("teams")
         .annotate(live_keys=Count("leases", filter=~Q(leases__state__in=ENDED), distinct=True))
         .order_by("gateway__name", "name")

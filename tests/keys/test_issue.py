@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -11,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 import time_machine
-from django.db import connections
 from django.utils import timezone
 from requests.adapters import BaseAdapter
 
@@ -24,6 +22,7 @@ from portal.litellm import LiteLLMError, hash_key
 from portal.models import AuditEvent
 from teams.models import Membership
 from teams.services import remove_member
+from tests.threads import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,7 +85,7 @@ def test_ten_first_uses_of_a_team_at_once_all_get_a_key(proxy, team, alice, make
     team.max_budget = Decimal("75.00")
     team.save()
     role = make_role()
-    done = together(10, lambda: leases.issue(Ask(team=team, role=role), holder=alice, by=alice))
+    done = together(*[lambda: leases.issue(Ask(team=team, role=role), holder=alice, by=alice)] * 10)
 
     assert [type(each).__name__ for each in done] == ["Issued"] * 10
     assert proxy.client.teams.info(team.litellm_id).team.max_budget == 75
@@ -96,7 +95,7 @@ def test_ten_first_uses_of_a_team_at_once_all_get_a_key(proxy, team, alice, make
 
 def test_twenty_claims_of_one_allowance_make_exactly_one_key(proxy, team, alice, make_role):
     role = make_role(max_live_keys=1)
-    done = together(20, lambda: leases.issue(Ask(team=team, role=role), holder=alice, by=alice))
+    done = together(*[lambda: leases.issue(Ask(team=team, role=role), holder=alice, by=alice)] * 20)
 
     assert sum(isinstance(each, leases.Issued) for each in done) == 1
     assert sum(isinstance(each, AllowanceSpent) for each in done) == 19
@@ -106,34 +105,12 @@ def test_twenty_claims_of_one_allowance_make_exactly_one_key(proxy, team, alice,
 
 def test_the_same_form_sent_twice_makes_one_key(sandbox, team, alice, make_role):
     ask, once = Ask(team=team, role=make_role()), uuid4()
-    done = together(5, lambda: leases.issue(ask, holder=alice, by=alice, once=once))
+    done = together(*[lambda: leases.issue(ask, holder=alice, by=alice, once=once)] * 5)
 
     assert sum(isinstance(each, leases.Issued) for each in done) == 1
     assert {type(each) for each in done} == {leases.Issued, AlreadyIssued}
     assert Lease.objects.count() == 1
     assert sandbox.balances(team)
-
-
-def together(times: int, act):
-    """Run `act` in so many threads at once; answers what each returned or raised."""
-    done: list[object] = []
-    gate = threading.Barrier(times)
-
-    def run() -> None:
-        gate.wait(20)
-        try:
-            done.append(act())
-        except Exception as error:
-            done.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run) for _ in range(times)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return done
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,12 @@ def test_a_key_can_cost_its_budget_once_for_every_window_it_touches(window, life
     assert ceiling(Decimal("40"), window, FRIDAY, FRIDAY + lifetime) == 40 * windows
 
 
+@pytest.mark.parametrize(("seconds", "windows"), [(49, 1), (50, 2), (58, 2)])
+def test_the_seconds_that_litellm_may_add_to_a_life_count(seconds, windows):
+    start = datetime(2026, 11, 20, 22, 59, seconds, tzinfo=UTC)
+    assert ceiling(Decimal("5"), "1d", start, start + timedelta(hours=1)) == 5 * windows
+
+
 def test_without_a_budget_there_is_no_most():
     assert ceiling(None, "1mo", FRIDAY, FRIDAY + timedelta(days=1)) is None
 
@@ -52,7 +58,7 @@ def test_the_slip_says_what_is_given_when_nothing_is_asked(sandbox, team, alice,
     slip = terms(Ask(team=team, role=make_role()), holder=alice, now=FRIDAY)
     assert (slip.ttl, slip.expires_at) == (timedelta(days=30), FRIDAY + timedelta(days=30))
     assert slip.max_expires_at == FRIDAY + timedelta(days=90)
-    assert (slip.max_budget, slip.windows, slip.ceiling) == (50, 2, 100)
+    assert (slip.max_budget, slip.windows, slip.ceiling) == (Decimal(50), 2, Decimal(100))
     assert slip.role_ceiling == 200  # November, December, January and February
     assert slip.problems == ()
 
@@ -62,6 +68,22 @@ def test_a_role_without_ttls_takes_the_gateways(sandbox, team, make_role):
     role = make_role(ttl=timedelta(0), max_ttl=timedelta(0), max_budget=None, budget_duration="")
     assert (role.default_ttl, role.longest_ttl) == (sandbox.gateway.ttl, sandbox.gateway.max_ttl)
     assert role_ceiling(role) is None
+
+
+@pytest.mark.django_db
+def test_a_century_of_hours_is_counted_without_stepping_through_it(sandbox, make_role, monkeypatch):
+    century = timedelta(days=36_500)
+    role = make_role(budget_duration="1h", ttl=century, max_ttl=century)
+    asked: list[datetime] = []
+    real = BudgetWindow.next_reset
+
+    def next_reset(window: BudgetWindow, after: datetime) -> datetime:
+        asked.append(after)
+        return real(window, after)
+
+    monkeypatch.setattr(BudgetWindow, "next_reset", next_reset)
+    assert role_ceiling(role, FRIDAY) == 50 * (36_500 * 24 + 1)
+    assert len(asked) < 10
 
 
 @pytest.mark.django_db

@@ -54,11 +54,7 @@ def test_refusals_are_the_same_for_whole_and_streamed_answers(client, proxy, sta
 
 def test_a_stream_yields_its_chunks_until_the_end_mark(client, proxy):
     body = (
-        ": keep alive\n\n"
-        + frame("Hel")
-        + "event: x\r\n"
-        + frame("lo", finish_reason="stop")
-        + "data: [DONE]\n\nrest"
+        ": keep alive\n\n" + frame("Hel") + "event: x\r\n" + frame("lo", finish_reason="stop") + "data: [DONE]\n\nrest"
     )
     proxy.post(URL, body=body)
     chunks = list(client.chat.stream("gpt-4o", HELLO, user="u"))
@@ -98,9 +94,7 @@ def test_chunks_arrive_while_the_answer_is_still_being_written():
 
 
 def test_an_error_frame_ends_the_stream(client, proxy):
-    broken = {
-        "error": {"message": "Provider fell over with sk-example-secret", "type": "None", "code": "500"}
-    }
+    broken = {"error": {"message": "Provider fell over with sk-example-secret", "type": "None", "code": "500"}}
     proxy.post(URL, body=frame("Hel") + f"data: {json.dumps(broken)}\n\n")
     chunks = client.chat.stream("gpt-4o", HELLO)
     assert next(chunks).text == "Hel"
@@ -122,9 +116,7 @@ def test_a_connection_that_breaks_in_a_stream_is_told():
     def cut(connection):
         read_request(connection)
         data = frame("first").encode()
-        connection.sendall(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(data), data)
-        )
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(data), data))
 
     with bare_server(cut) as url, Client(url, MASTER) as near:
         chunks = near.chat.stream("gpt-4o", HELLO)

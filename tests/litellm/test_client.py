@@ -56,11 +56,7 @@ def test_base_urls_that_cannot_work_are_refused_at_once(base_url):
 
 
 def test_a_root_path_is_kept_and_the_last_slash_cut():
-    assert (
-        Client(f"{BASE}/gateway/litellm/")
-        .prepare.keys.list()
-        .url.startswith(f"{BASE}/gateway/litellm/key/list?")
-    )
+    assert Client(f"{BASE}/gateway/litellm/").prepare.keys.list().url.startswith(f"{BASE}/gateway/litellm/key/list?")
 
 
 @pytest.mark.parametrize("key", ["two words", "line\nbreak", "ünicode", ""])
@@ -98,9 +94,7 @@ def test_a_simulator_is_reached_through_its_own_scheme():
 
 
 def test_preparing_sends_nothing_and_shows_the_request(client, proxy):
-    prepared = client.prepare.keys.generate(
-        key=CANARY, alias="ci", duration="24h", max_budget=Decimal("2.50")
-    )
+    prepared = client.prepare.keys.generate(key=CANARY, alias="ci", duration="24h", max_budget=Decimal("2.50"))
     assert (prepared.method, prepared.url) == ("POST", f"{BASE}/key/generate")
     assert prepared.json == {
         "key": CANARY,

@@ -194,3 +194,17 @@ def test_resets_of_adjacent_spans_add_up(window, start, first, second):
 def test_an_empty_span_holds_no_reset(window, start):
     assume(window)
     assert window.resets_between(start, start) == 0
+
+
+SIZES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
+
+
+@given(windows, moments, st.floats(0, 50), st.booleans())
+def test_resets_are_counted_as_if_one_stepped_from_each_to_the_next(window, start, length, on_the_boundary):
+    end = start + SIZES.get(window, timedelta(days=31)) * length
+    if on_the_boundary:
+        end = window.next_reset(end)
+    steps, reset = 0, window.next_reset(start)
+    while reset <= end:
+        steps, reset = steps + 1, window.next_reset(reset)
+    assert window.resets_between(start, end) == steps

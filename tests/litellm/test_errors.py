@@ -183,12 +183,8 @@ def test_each_refusal_becomes_its_own_error(status, body, expected):
 
 
 @pytest.mark.parametrize(("status", "body", "expected"), CASES)
-def test_a_refusal_says_that_nothing_was_applied_and_a_server_error_that_it_does_not_know(
-    status, body, expected
-):
-    assert refusal(status, body).applied is (
-        None if expected in (errors.ServerError, errors.TimedOut) else False
-    )
+def test_a_refusal_says_that_nothing_was_applied_and_a_server_error_that_it_does_not_know(status, body, expected):
+    assert refusal(status, body).applied is (None if expected in (errors.ServerError, errors.TimedOut) else False)
 
 
 @pytest.mark.parametrize(
@@ -224,9 +220,7 @@ def test_an_error_without_a_reason_still_says_its_status():
 
 
 def test_the_advertisement_for_a_licence_is_left_out():
-    message = refusal(
-        400, {"detail": {"error": f"Team admins are a premium feature. {ADVERTISEMENT}"}}
-    ).message
+    message = refusal(400, {"detail": {"error": f"Team admins are a premium feature. {ADVERTISEMENT}"}}).message
     assert "trial" not in message
     assert "Pricing" not in message
 

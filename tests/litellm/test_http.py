@@ -30,9 +30,7 @@ def test_a_raw_request_carries_json_query_and_headers(client, proxy):
     assert request.headers["Authorization"] == f"Bearer {MASTER}"
 
 
-@pytest.mark.parametrize(
-    "path", ["//elsewhere.test/x", "http://elsewhere.test/x", "relative", "@elsewhere.test"]
-)
+@pytest.mark.parametrize("path", ["//elsewhere.test/x", "http://elsewhere.test/x", "relative", "@elsewhere.test"])
 def test_a_path_cannot_take_the_key_to_another_server(client, path):
     with pytest.raises(errors.ConfigurationError):
         client.http.request("GET", path)
@@ -82,9 +80,7 @@ def test_cookies_of_the_proxy_are_not_kept(client, proxy):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_errors_and_never_followed(client, proxy, status):
-    proxy.post(
-        f"{BASE}/key/block", status=status, headers={"Location": f"https://elsewhere.test/?key={CANARY}"}
-    )
+    proxy.post(f"{BASE}/key/block", status=status, headers={"Location": f"https://elsewhere.test/?key={CANARY}"})
     with pytest.raises(errors.Redirected, match=r"https://elsewhere\.test/\.") as redirected:
         client.keys.block("0" * 64)
     assert len(proxy.calls) == 1

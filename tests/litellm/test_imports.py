@@ -108,9 +108,7 @@ def test_an_import_stops_when_the_proxy_goes_away(client, proxy, source):
         ("default", [], {}),
     ],
 )
-def test_the_type_of_a_key_comes_along_unless_its_routes_were_changed(
-    client, proxy, source, kind, routes, told
-):
+def test_the_type_of_a_key_comes_along_unless_its_routes_were_changed(client, proxy, source, kind, routes, told):
     proxy.post(f"{BASE}/key/generate", json={"key": SECRET, "token": "b" * 64})
     with time_machine.travel(NOW, tick=False):
         list(client.keys.import_from(source({"token": "a" * 64, "key_type": kind, "allowed_routes": routes})))

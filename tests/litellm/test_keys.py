@@ -326,9 +326,7 @@ def test_a_page_of_hashes_alone(client, proxy):
 
 def test_aliases_are_walked_too(client, proxy):
     for number in (1, 2):
-        proxy.get(
-            f"{BASE}/key/aliases", json={"aliases": [f"a{number}"], "current_page": number, "total_pages": 2}
-        )
+        proxy.get(f"{BASE}/key/aliases", json={"aliases": [f"a{number}"], "current_page": number, "total_pages": 2})
     assert list(client.keys.aliases(search="a")) == ["a1", "a2"]
 
 

@@ -44,9 +44,7 @@ def test_a_deployment_is_read_with_its_price_and_hides_its_parameters(client, pr
 
 @pytest.mark.parametrize("which", [{"model_id": "7194"}, {"name": "gpt-4o"}])
 def test_a_deployment_is_found_by_id_or_name(client, proxy, which):
-    proxy.get(
-        f"{BASE}/model/info", json={"data": [{**DEPLOYMENT, "model_name": "x", "model_info": {}}, DEPLOYMENT]}
-    )
+    proxy.get(f"{BASE}/model/info", json={"data": [{**DEPLOYMENT, "model_name": "x", "model_info": {}}, DEPLOYMENT]})
     assert client.models.get(**which).id == "7194"
 
 

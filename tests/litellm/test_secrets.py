@@ -21,19 +21,14 @@ def hostile(request):
 
 def echoing(status):
     def answer(request):
-        told = {
-            "error": {"message": f"{dict(request.headers)} {request.body}", "type": CANARY, "param": CANARY}
-        }
+        told = {"error": {"message": f"{dict(request.headers)} {request.body}", "type": CANARY, "param": CANARY}}
         return status, {"Location": f"http://x/{CANARY}"}, json.dumps(told)
 
     return answer
 
 
 FAILURES = {
-    **{
-        f"status {status}": {"callback": echoing(status)}
-        for status in (307, 400, 401, 403, 404, 409, 422, 429, 500)
-    },
+    **{f"status {status}": {"callback": echoing(status)} for status in (307, 400, 401, 403, 404, 409, 422, 429, 500)},
     "echo": {"callback": hostile},
     "not json": {"body": f"<p>{CANARY} {ODD_CANARY}"},
     "no key in it": {"json": {"key": None, "token": CANARY}},
@@ -58,9 +53,7 @@ def call_that_fails(client, proxy, failure):
     else:
         raised = failure.get("body")
         if isinstance(raised, requests.RequestException):
-            raised.request = client.prepare.keys.generate(
-                key=CANARY
-            )  # as requests does it: body, headers and all
+            raised.request = client.prepare.keys.generate(key=CANARY)  # as requests does it: body, headers and all
         proxy.post(f"{BASE}/key/generate", **failure)
     with pytest.raises(errors.LiteLLMError) as failed:
         client.keys.generate(key=CANARY, metadata={"password": ODD_CANARY})
@@ -117,9 +110,7 @@ def test_threads_may_share_a_client(client, proxy):
     for thread in threads:
         thread.join()
     assert failed == []
-    assert {call.request.headers["LiteLLM-Changed-By"] for call in proxy.calls} == {
-        f"u{n}" for n in range(16)
-    }
+    assert {call.request.headers["LiteLLM-Changed-By"] for call in proxy.calls} == {f"u{n}" for n in range(16)}
 
 
 def test_a_client_can_be_closed_and_used_in_a_with_block(proxy):

@@ -70,12 +70,8 @@ def test_totals_have_a_name_and_an_amount(client, proxy):
     proxy.get(f"{BASE}/global/spend/models", json=[{"model": "openai/pricey", "total_spend": 1.4}])
     proxy.get(f"{BASE}/global/spend/logs", json=[{"date": "2026-11-21", "spend": 1.4}])
     proxy.get(f"{BASE}/global/spend/provider", json=[{"provider": "openai", "spend": 1.4}])
-    proxy.get(
-        f"{BASE}/global/spend/tags", json={"spend_per_tag": [{"name": "blue", "spend": 1.4, "log_count": 2}]}
-    )
-    proxy.get(
-        f"{BASE}/spend/tags", json=[{"individual_request_tag": "blue", "log_count": 14, "total_spend": 1.4}]
-    )
+    proxy.get(f"{BASE}/global/spend/tags", json={"spend_per_tag": [{"name": "blue", "spend": 1.4, "log_count": 2}]})
+    proxy.get(f"{BASE}/spend/tags", json=[{"individual_request_tag": "blue", "log_count": 14, "total_spend": 1.4}])
     spend = client.spend
     totals = [*spend.global_keys(2), *spend.global_models(2), *spend.global_days(), *spend.tags()]
     totals += [*spend.global_providers(FIRST, LAST), *spend.global_tags(FIRST, LAST)]

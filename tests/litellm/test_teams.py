@@ -71,9 +71,7 @@ def test_update_clears_none_and_reads_the_row_inside(client, proxy):
 def test_the_paged_list_is_walked_and_the_bare_one_read(client, proxy):
     for number in (1, 2):
         team = {**TEAM, "team_id": f"t{number}", "keys_count": 3}
-        proxy.get(
-            f"{BASE}/v2/team/list", json={"teams": [team], "total": 2, "page": number, "total_pages": 2}
-        )
+        proxy.get(f"{BASE}/v2/team/list", json={"teams": [team], "total": 2, "page": number, "total_pages": 2})
     proxy.get(f"{BASE}/team/list", json=[TEAM])
     proxy.get(f"{BASE}/team/available", json=[])
     assert [team.team_id for team in client.teams.list_v2(team_alias="a")] == ["t1", "t2"]

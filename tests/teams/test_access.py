@@ -61,7 +61,7 @@ def test_the_table_has_a_scope_and_a_full_row_for_every_right():
 
 
 def test_a_team_admin_is_no_platform_admin_though_both_are_called_admin():
-    assert MemberRole.ADMIN == PlatformRole.ADMIN
+    assert MemberRole.ADMIN.value == PlatformRole.ADMIN.value
     assert reach(Can.MANAGE_PLATFORM, MemberRole.ADMIN) is Reach.NONE
     assert reach(Can.MANAGE_PLATFORM, PlatformRole.ADMIN) is Reach.ANY
 

@@ -1,0 +1,170 @@
+"""What a script may send by mistake or on purpose: refused in words, never a 500, and nobody else's names told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from keys.models import Lease
+from keys.models.role import MOST_MODELS, RESERVED
+from portal.models import AuditEvent
+from teams.models import Team, User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROLE = {"name": "coding", "models": ["gpt-4o-mini"], "all_teams": True}
+ORDER = {"team": "search", "role": "coding"}
+
+
+@pytest.fixture
+def call(client, bearer):
+    """Send JSON as somebody; a bug answers 500, as in production."""
+    client.raise_request_exception = False
+
+    def send(method: str, path: str, body: object = None, *, by: User, scopes: list[str] | None = None):
+        sent = {"data": body, "content_type": "application/json", "headers": bearer(by, scopes)}
+        return getattr(client, method)(f"/api/v1/{path}", **sent)
+
+    return send
+
+
+def refused(answer, field: str) -> bool:
+    return answer.status_code == 422 and field in answer.json()["error"]["details"]
+
+
+# --- queries and bodies ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", ["team=%00", "state=%00", "state=nonsense", "team=nowhere"])
+def test_a_filter_that_fits_nothing_finds_nothing(sandbox, call, alice, make_key, query):
+    make_key()
+    answer = call("get", f"keys/?{query}", by=alice)
+    assert (answer.status_code, answer.json()["results"]) == (200, [])
+
+
+@pytest.mark.parametrize("cursor", ["cD14", "cD0lMDA%3D", "%00", "nonsense"])  # p=x, p=%00
+@pytest.mark.parametrize("path", ["keys", "roles", "teams"])
+def test_a_cursor_that_is_none_of_ours_is_no_500(sandbox, call, alice, make_key, path, cursor):
+    make_key()
+    assert call("get", f"{path}/?cursor={cursor}", by=alice).status_code in {200, 404}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ttl", "9" * 5000),
+        ("ttl", 10**4000),
+        ("ttl", "²"),
+        ("ttl", ["1h"]),
+        ("max_budget", 1e300),
+        ("max_budget", "1e-9"),
+        ("max_budget", "NaN"),
+        ("models", ["a\u0000"]),
+        ("models", [["x"]]),
+        ("models", {"a": 1}),
+        ("name", "\ud800"),
+        ("purpose", "a\u0000"),
+        ("team", {"a": 1}),
+        ("role", "\u0000"),
+        ("gateway", "\u0000"),
+    ],
+)
+def test_a_value_that_is_none_is_refused_with_its_field_named(sandbox, call, alice, make_role, field, value):
+    make_role()
+    assert refused(call("post", "keys/", ORDER | {field: value}, by=alice), field)
+    assert not Lease.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "{", "nonsense", "\ud800"])
+def test_json_that_cannot_be_read_is_a_bad_request(sandbox, client, bearer, alice, text):
+    client.raise_request_exception = False
+    body = text.encode(errors="surrogatepass")
+    answer = client.generic("POST", "/api/v1/keys/", body, content_type="application/json", headers=bearer(alice))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["action"]
+
+
+# --- models, metadata and aliases -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt\u0007-4o", "gpt-4o\n\u202e", "two words", "no-default-models", "all-proxy-models", "*"]
+)
+def test_what_is_no_model_name_is_ordered_from_no_role_and_put_into_none(sandbox, call, alice, ruth, make_role, name):
+    make_role(models=[], all_models=True)
+    assert refused(call("post", "keys/", ORDER | {"models": [name]}, by=alice), "models")
+    assert refused(call("post", "roles/", ROLE | {"name": "r", "models": ["gpt-4o", name]}, by=ruth), "models")
+
+
+def test_a_member_cannot_fill_the_audit_with_model_names(sandbox, call, alice, make_role):
+    make_role(models=[], all_models=True)
+    names = [f"{n:06d}" + "x" * 190 for n in range(MOST_MODELS + 1)]
+    assert refused(call("post", "keys/", ORDER | {"models": names}, by=alice), "models")
+    assert sum(len(json.dumps(event.facts)) for event in AuditEvent.objects.all()) < 10_000
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_metadata_that_means_more_to_litellm_or_to_us_is_refused(sandbox, call, ruth, name):
+    assert refused(call("post", "roles/", ROLE | {"metadata": {"cost_centre": "4711", name: "x"}}, by=ruth), "metadata")
+
+
+@pytest.mark.parametrize("prefix", ["a/../b", "a b", "-a", "a\nb", "a\u0000"])
+def test_an_alias_prefix_that_makes_no_alias_is_refused(sandbox, call, ruth, prefix):
+    assert refused(call("post", "roles/", ROLE | {"alias_prefix": prefix}, by=ruth), "alias_prefix")
+
+
+# --- whose names are told -------------------------------------------------------------------------
+
+
+def test_a_role_does_not_name_teams_that_the_caller_may_not_see(
+    sandbox, call, team, other_team, mallory, ruth, make_role
+):
+    make_role(all_teams=False, teams=[team, other_team])
+    (hers,) = call("get", "roles/", by=mallory).json()["results"]
+    (all_of_them,) = call("get", "roles/", by=ruth).json()["results"]
+    assert hers["teams"] == ["mobile"]
+    assert sorted(all_of_them["teams"]) == ["mobile", "search"]
+
+
+def test_a_person_of_no_team_sees_no_roles(sandbox, call, person, make_role):
+    make_role()
+    assert call("get", "roles/", by=person("nobody")).json()["results"] == []
+
+
+def test_a_token_without_read_sees_no_roles(sandbox, call, alice, make_role):
+    make_role()
+    assert call("get", "roles/", by=alice, scopes=["keys:issue"]).json()["results"] == []
+    assert len(call("get", "roles/", by=alice, scopes=["read"]).json()["results"]) == 1
+
+
+def test_a_session_of_somebody_inactive_opens_nothing(sandbox, client, alice, make_key):
+    make_key()
+    client.force_login(alice)
+    User.objects.update(is_active=False)
+    assert client.get("/api/v1/keys/").status_code == 401
+
+
+# --- teams ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["A\nB", "A\rB", "A\u2028B", "A\u0000B"])
+def test_a_team_has_a_name_of_one_line(call, team, ruth, name):
+    assert refused(call("post", "teams/", {"name": name, "slug": "ab"}, by=ruth), "name")
+    assert refused(call("patch", "teams/search/", {"name": name}, by=ruth), "name")
+
+
+def test_a_letter_goes_out_whatever_the_team_is_called(call, team, ines, mailoutbox):
+    Team.objects.update(name="A\nBcc: eve@example.com")
+    assert call("post", "teams/search/members/", {"email": "new@example.com"}, by=ines).status_code == 201
+    assert mailoutbox[0].recipients() == ["new@example.com"]
+    assert "\n" not in mailoutbox[0].subject
+
+
+def test_a_team_admin_is_told_the_ceiling_that_the_platform_set(call, team, ines, ruth):
+    assert call("patch", "teams/search/", {"max_budget": "10.00"}, by=ruth).status_code == 200
+    for change in ({"max_budget": None}, {"max_budget": "10.01"}, {"budget_duration": "1d"}):
+        answer = call("patch", "teams/search/", change, by=ines)
+        assert refused(answer, "max_budget")
+        assert answer.json()["error"]["code"] == "over_ceiling"
+    assert call("patch", "teams/search/", {"max_budget": "9.00"}, by=ines).json()["max_budget"] == "9.00"

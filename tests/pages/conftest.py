@@ -1,0 +1,60 @@
+"""Pages are read as people get them: through the test client, without script unless `htmx` asks."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def make_role(sandbox, make_role) -> Any:
+    """Key roles on the sandbox, which every page that shows one needs."""
+    return make_role
+
+
+@pytest.fixture
+def make_key(sandbox, make_key) -> Any:
+    return make_key
+
+
+@pytest.fixture
+def as_person(client) -> Callable[[Any], Any]:
+    """Sign somebody in; answers the client."""
+
+    def sign_in(user: Any) -> Any:
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+def text(response: Any) -> str:
+    """What the page says, without its markup."""
+    body = re.sub(r"<(script|style|svg).*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def form_of(response: Any, form_id: str = "") -> dict[str, Any]:
+    """The fields of a form as a browser would send them unchanged."""
+    page = response.content.decode()
+    start = page.index(f'id="{form_id}"') if form_id else page.index("<form", page.index("<main"))
+    body = page[start : page.index("</form>", start)]
+    sent: dict[str, Any] = {}
+    for tag in re.findall(r"<input[^>]*>", body):
+        found = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
+        ticked = found.get("type") not in {"radio", "checkbox"} or re.search(r"\bchecked\b", tag)
+        if "name" in found and ticked:
+            sent.setdefault(found["name"], []).append(html.unescape(found.get("value", "")))
+    for name, options in re.findall(r'<select[^>]*name="([^"]+)"[^>]*>(.*?)</select>', body, flags=re.DOTALL):
+        sent[name] = re.findall(r'value="([^"]*)"[^>]*\bselected', options) or [""]
+    return {name: values if len(values) > 1 else values[0] for name, values in sent.items()}
+
+
+def secret_in(response: Any) -> str:
+    return re.search(r'id="secret">\s*(sk-[\w-]+)', response.content.decode()).group(1)

@@ -1,0 +1,103 @@
+"""Teams: who is in them, and who may change that."""
+
+from __future__ import annotations
+
+import pytest
+from django.core import mail
+from django.urls import reverse
+
+from keys.models import State
+from teams.models import Team
+from tests.pages.conftest import form_of, text
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def team_url(name="team", *more):
+    return reverse(f"teams:{name}", args=["search", *more])
+
+
+def test_a_platform_admin_makes_a_team_and_a_stranger_gets_a_letter(ruth, as_person):
+    client = as_person(ruth)
+    sent = form_of(client.get(reverse("teams:new"))) | {"name": "Search Platform", "max_budget": "$2,400"}
+    page = client.post(reverse("teams:new"), sent, follow=True)
+    assert Team.objects.get().max_budget == 2400
+    assert "Nobody is in it yet." in text(page)
+    added = client.post(
+        reverse("teams:add_member", args=["search-platform"]),
+        {"email": "Zoe@example.com", "role": "admin"},
+        follow=True,
+    )
+    assert "zoe@example.com is in Search Platform now, as team admin." in text(added)
+    assert mail.outbox[0].to == ["zoe@example.com"]
+    assert "/accounts/password/reset/" in mail.outbox[0].body
+
+
+def test_a_taken_short_name_is_said_at_its_field(team, ruth, as_person):
+    answer = as_person(ruth).post(reverse("teams:new"), {"name": "Other", "slug": "search", "budget_duration": "1mo"})
+    assert answer.status_code == 422
+    assert "Taken already." in text(answer)
+    assert 'value="Other"' in answer.content.decode()
+
+
+def test_an_address_that_is_none_is_said_at_its_field(team, ines, as_person):
+    answer = as_person(ines).post(team_url("add_member"), {"email": "nobody", "role": "member"})
+    assert answer.status_code == 422
+    assert "id_email_error" in answer.content.decode()
+    assert "Nobody was added." in text(answer)
+
+
+def test_a_member_sees_who_is_there_and_no_way_to_change_it(team, alice, bob, as_person):
+    page = as_person(alice).get(team_url())
+    assert "Bob" in text(page)
+    assert 'popovertarget="remove' not in page.content.decode()
+    assert (
+        as_person(alice).post(team_url("add_member"), {"email": "x@example.com", "role": "member"}).status_code == 403
+    )
+
+
+def test_a_member_sees_their_own_keys_there_and_an_approver_all(make_key, alice, bob, as_person):
+    make_key(name="hers")
+    make_key(name="his", holder=bob)
+    assert "his" not in text(as_person(alice).get(team_url())).split()
+    page = text(as_person(bob).get(team_url()))
+    assert "hers" in page
+    assert "his" in page
+
+
+def test_removing_somebody_counts_the_keys_that_end_and_ends_them(make_key, alice, ines, as_person):
+    lease = make_key().lease
+    client = as_person(ines)
+    assert "One live key held for this team ends at once." in text(client.get(team_url()))
+    done = client.post(team_url("member", alice.pk), {"act": "remove"}, follow=True)
+    assert "Alice is out of Search Platform." in text(done)
+    lease.refresh_from_db()
+    assert lease.state == State.REVOKED
+
+
+def test_the_last_admin_stays_and_that_is_said(team, ines, as_person):
+    page = as_person(ines).post(team_url("member", ines.pk), {"act": "remove"}, follow=True)
+    assert "last admin" in text(page)
+    assert team.memberships.filter(user=ines).exists()
+
+
+def test_a_role_that_does_not_exist_changes_nothing(team, alice, ines, as_person):
+    page = as_person(ines).post(team_url("member", alice.pk), {"role": "emperor"}, follow=True)
+    assert "There is no such member role." in text(page)
+    assert team.memberships.get(user=alice).role == "member"
+
+
+def test_a_team_admin_sets_the_budget_but_not_the_name(team, ines, as_person):
+    client = as_person(ines)
+    page = client.get(team_url("edit"))
+    assert 'name="name"' not in page.content.decode()
+    client.post(team_url("edit"), form_of(page) | {"max_budget": "100", "name": "Sneaky"})
+    team.refresh_from_db()
+    assert (team.max_budget, team.name) == (100, "Search Platform")
+
+
+def test_a_team_that_one_is_not_in_is_not_there(team, mallory, as_person):
+    client = as_person(mallory)
+    for url in (team_url(), team_url("edit")):
+        assert client.get(url).status_code == 404
+    assert "Search Platform" not in text(client.get(reverse("teams:list")))
