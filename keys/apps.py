@@ -7,8 +7,8 @@ class KeysConfig(AppConfig):
     verbose_name = "Virtual keys"
 
     def ready(self) -> None:
-        from keys.services import gateways, leases
+        from keys.services import leases, teams
         from teams.signals import access_ended, budget_changed
 
         access_ended.connect(leases.end_for, dispatch_uid="keys.leases.end_for")
-        budget_changed.connect(gateways.show_budget, dispatch_uid="keys.gateways.show_budget")
+        budget_changed.connect(teams.show_budget, dispatch_uid="keys.teams.show_budget")

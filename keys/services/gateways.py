@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -25,14 +25,10 @@ from keys.services.errors import GatewayAway, GatewayRefused, NotConfigured
 from keys.services.minting import new_secret
 from portal import audit
 from portal.errors import Conflict, Invalid
-from portal.litellm import AlreadyExists as Taken
 from portal.litellm import Client, ConfigurationError, LiteLLMError, NoAnswer, Refused, ServerError
 from portal.litellm import Invalid as InvalidThere
-from portal.litellm import Team as TeamThere
 from portal.litellm.sandbox import Sandbox, SandboxAdapter
-from portal.models import Installation
 from teams.access import Actor, System, require
-from teams.models import Team
 from teams.roles import Can
 
 log = structlog.get_logger(__name__)
@@ -118,49 +114,6 @@ def default() -> Gateway:
     if gateway is None:
         raise NotConfigured
     return gateway
-
-
-def place_team(line: Line, team: Team) -> None:
-    """See that `team` is a team on the gateway, with our budget: made at first use, and again if it vanished.
-
-    Concurrent makers get 500 from the proxy, and a key of a team that is not there is made but dead, so the
-    team is looked at afterwards. Raises LiteLLMError.
-    """
-    team.refresh_from_db(fields=["max_budget", "budget_duration"])
-    budget = {"max_budget": team.max_budget, "budget_duration": team.budget_duration or None}
-    there = _team_there(line, team)
-    if there is None:
-        with suppress(Taken, ServerError):  # somebody else makes it at this moment; the look below tells
-            line.client.teams.new(
-                team_id=team.litellm_id,
-                alias=team.name,
-                metadata={"keydesk": {"instance": Installation.current(), "team": team.slug}},
-                **(budget if team.max_budget is not None else {}),
-            )
-        there = _team_there(line, team)
-        if there is None:
-            raise GatewayRefused("The gateway did not make the team.")
-    if there.max_budget != team.max_budget or (
-        team.max_budget is not None and there.budget_duration != (team.budget_duration or None)
-    ):
-        line.client.teams.update(team.litellm_id, **(budget if team.max_budget is not None else dict.fromkeys(budget)))
-
-
-def _team_there(line: Line, team: Team) -> TeamThere | None:
-    """The team as the gateway has it. By the list: `/team/info` answers with every key of the team."""
-    return next(iter(line.client.teams.list_v2_page(1, 1, team_id=team.litellm_id).items), None)
-
-
-def show_budget(sender: object = None, *, team: Team, by: Actor, **_: Any) -> None:
-    """Carry a changed team budget to every gateway where the team has keys; a proxy that is away gets it with
-    the team's next key."""
-    ends = time.monotonic() + PATIENCE
-    for gateway in Gateway.objects.filter(leases__team=team).distinct():
-        try:
-            with calling(gateway, by=by, seconds=ends - time.monotonic()) as line:
-                place_team(line, team)
-        except (GatewayAway, GatewayRefused) as error:
-            log.warning("team_budget_not_placed", gateway=gateway.name, team=team.slug, reason=error.message)
 
 
 @dataclass(frozen=True, slots=True)

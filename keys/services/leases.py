@@ -16,7 +16,7 @@ from django.utils import timezone
 from keys.models import Gateway, Intent, KeyRole, KeyVersion, Lease, State
 from keys.models.intent import ABANDONED
 from keys.models.lease import LIVE
-from keys.services import gateways, intents
+from keys.services import gateways, intents, teams
 from keys.services.errors import AlreadyIssued, EndedMeanwhile, GatewayAway
 from keys.services.gateways import Line
 from keys.services.minting import new_alias, new_secret
@@ -94,7 +94,7 @@ def issue(ask: Ask, *, holder: User, by: Actor, once: UUID | None = None) -> Iss
         raise AlreadyIssued(before)
     _first_problem(ask, holder)  # before the gateway is bothered
     with gateways.calling(ask.role.gateway, by=by) as line:
-        gateways.place_team(line, ask.team)
+        teams.place(line, ask.team)
         attempt = _promise(ask, holder, once)
         try:
             there = _make(line, attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 
@@ -224,15 +225,23 @@ def test_a_role_that_needs_an_approval_says_so_and_offers_no_button(counter, mak
 
 
 def test_somebody_without_a_team_reads_who_can_help(sandbox, person, ruth, as_person):
-    page = text(as_person(person("nora")).get(ISSUE))
-    assert "You are in no team that may get keys" in page
+    client = as_person(person("nora"))
+    for url in (ISSUE, "/"):
+        page = client.get(url)
+        assert "You are in no team that may get keys" in text(page)
+        assert "mailto:ruth@example.com" in page.content.decode()
 
 
-def test_a_team_without_a_role_says_who_can_open_one(sandbox, alice, as_person):
-    assert "Only a platform admin can open one to the team." in text(as_person(alice).get(ISSUE))
+def test_a_team_without_a_role_says_who_can_open_one(sandbox, alice, ruth, as_person):
+    page = text(as_person(alice).get(ISSUE))
+    assert "Only a platform admin can open one to the team." in page
+    assert "Platform admin: Ruth" in page
 
 
 def test_names_are_text_and_never_markup(counter):
     done = issue(counter, name="<script>alert(1)</script>")
     assert "<script>alert" not in done.content.decode()
     assert "<script>alert" not in counter.get("/").content.decode()
+    nothing = counter.get("/", {"q": "<b>R&D</b>"})
+    assert "<b>R&D" not in nothing.content.decode()
+    assert "No key like “<b>R&D</b>”" in html.unescape(nothing.content.decode())
