@@ -114,9 +114,7 @@ def _problems(ask: Ask, ttl: timedelta, holder: User) -> list[PortalError]:
     if ttl < SHORTEST_TTL:
         found.append(_limit("ttl", "The shortest TTL is 30 seconds.", Invalid))
     elif ttl > role.default_ttl:
-        most = f"{role} gives {format_duration(role.default_ttl)} at a time"
-        more = f", and {format_duration(role.longest_ttl)} by renewing" if role.longest_ttl > role.default_ttl else ""
-        found.append(_limit("ttl", f"{most}{more}."))
+        found.append(_limit("ttl", f"{role} gives {format_duration(role.default_ttl)} at a time."))
     if ask.models is not None and not ask.models:
         found.append(_limit("models", "Choose at least one model.", Invalid))
     elif wrong := wrong_models(ask.models or ()):
