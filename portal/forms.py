@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 
-from portal.errors import PortalError
+from portal.errors import NotAllowed, PortalError
 from portal.litellm import BudgetWindow, format_duration, parse_duration
 from portal.litellm.durations import InvalidDuration
+
+T = TypeVar("T")
 
 WINDOW_WORDS = {
     "": "in all, never reset",
@@ -26,11 +29,34 @@ WINDOW_WORDS = {
 
 
 class DeskForm(forms.Form):
-    """A form whose errors may come from a service."""
+    """A form that is handed to a service, and whose errors may come from there."""
+
+    status = HTTPStatus.OK  # of the page that shows it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
+
+    def fields_given(self) -> dict[str, Any]:
+        """What a service is told; forms whose fields are not the service's say it in its words."""
+        return self.cleaned_data
+
+    def hand_to(self, verb: Callable[..., T], **more: Any) -> T | None:
+        """Call `verb` with what was filled in. None: the form or the service said no; it is shown, with `status`.
+
+        Raises NotAllowed: no other input would cure that.
+        """
+        self.status = HTTPStatus.UNPROCESSABLE_ENTITY
+        if not self.is_valid():
+            return None
+        try:
+            return verb(**self.fields_given(), **more)
+        except NotAllowed:
+            raise
+        except PortalError as error:
+            self.blame(error)
+            self.status = error.status
+        return None
 
     def blame(self, error: PortalError) -> None:
         """Show `error` at the fields that it names; what names none is said above the form."""

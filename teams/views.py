@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -46,15 +47,10 @@ def team_list(request: SignedIn) -> HttpResponse:
 def new_team(request: SignedIn) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
     form = TeamForm(sent(request))
-    if request.method == "POST" and form.is_valid():
-        try:
-            team = services.create_team(by=request.user, **form.cleaned_data)
-        except PortalError as error:
-            form.blame(error)
-        else:
-            messages.success(request, f"{team} is there. Put the first people into it.")
-            return redirect("teams:team", team.slug)
-    return render(request, "teams/form.html", {"form": form}, status=422 if form.errors else 200)
+    if request.method == "POST" and (team := form.hand_to(services.create_team, by=request.user)):
+        messages.success(request, f"{team} is there. Put the first people into it.")
+        return redirect("teams:team", team.slug)
+    return render(request, "teams/form.html", {"form": form}, status=form.status)
 
 
 @login_required
@@ -64,16 +60,10 @@ def edit_team(request: SignedIn, slug: str) -> HttpResponse:
     require(request.user, Can.SET_TEAM_BUDGET, team)
     renames = allowed(request.user, Can.MANAGE_PLATFORM)
     form = TeamForm(sent(request), team=team, renames=renames)
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.change_team(team, by=request.user, **form.cleaned_data)
-        except PortalError as error:
-            form.blame(error)
-            team = visible_team(request, slug)
-        else:
-            messages.success(request, f"{team} is changed.")
-            return redirect("teams:team", team.slug)
-    return render(request, "teams/form.html", {"form": form, "team": team}, status=422 if form.errors else 200)
+    if request.method == "POST" and (changed := form.hand_to(partial(services.change_team, team), by=request.user)):
+        messages.success(request, f"{changed} is changed.")
+        return redirect("teams:team", changed.slug)
+    return render(request, "teams/form.html", {"form": form, "team": team}, status=form.status)
 
 
 @login_required
@@ -87,17 +77,12 @@ def team_page(request: SignedIn, slug: str) -> HttpResponse:
 def add_member(request: SignedIn, slug: str) -> HttpResponse:
     team, form = visible_team(request, slug), MemberForm(request.POST)
     require(request.user, Can.MANAGE_MEMBERS, team)
-    if form.is_valid():
-        email, role = form.cleaned_data["email"], MemberRole(form.cleaned_data["role"])
-        try:
-            membership, new = services.put_member(team, email=email, role=role, by=request.user)
-        except PortalError as error:
-            form.blame(error)
-        else:
-            done = f"{membership.user} is in {team} now" if new else f"{membership.user} was in {team} already"
-            messages.success(request, f"{done}, as {membership.get_role_display().lower()}.")
-            return redirect("teams:team", team.slug)
-    return _team(request, team, form, status=422)
+    if put := form.hand_to(partial(services.put_member, team), by=request.user):
+        membership, new = put
+        done = f"{membership.user} is in {team} now" if new else f"{membership.user} was in {team} already"
+        messages.success(request, f"{done}, as {membership.get_role_display().lower()}.")
+        return redirect("teams:team", team.slug)
+    return _team(request, team, form, status=form.status)
 
 
 @login_required

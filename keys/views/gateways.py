@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q, QuerySet
@@ -70,23 +72,9 @@ def _form(request: SignedIn, pk: int | None) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
     gateway = get_object_or_404(Gateway, pk=pk) if pk else None
     form = GatewayForm(sent(request), gateway=gateway)
-    status = 200
-    if request.method == "POST" and form.is_valid():
-        try:
-            saved = (
-                gateways.change(gateway, by=request.user, **form.fields_given())
-                if gateway
-                else gateways.make(by=request.user, **form.fields_given())
-            )
-        except NotAllowed:
-            raise
-        except PortalError as error:
-            form.blame(error)
-            status = error.status
-        else:
-            messages.success(request, f"{saved} answers, and is saved.")
-            return redirect("keys:gateway", saved.pk)
-    elif form.errors:
-        status = 422
+    verb = partial(gateways.change, gateway) if gateway else gateways.make
+    if request.method == "POST" and (saved := form.hand_to(verb, by=request.user)):
+        messages.success(request, f"{saved} answers, and is saved.")
+        return redirect("keys:gateway", saved.pk)
     shown = Gateway.objects.get(pk=pk) if pk else None  # as stored: a refused form may have changed the object
-    return render(request, "keys/gateway_form.html", {"form": form, "gateway": shown}, status=status)
+    return render(request, "keys/gateway_form.html", {"form": form, "gateway": shown}, status=form.status)

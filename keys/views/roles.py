@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
@@ -17,7 +19,6 @@ from keys.models import Gateway, KeyRole
 from keys.models.lease import ENDED
 from keys.services import roles
 from keys.services.terms import ceiling
-from portal.errors import NotAllowed, PortalError
 from portal.ui import page_of, render_part
 from teams.access import require
 from teams.requests import SignedIn
@@ -79,27 +80,13 @@ def _form(request: SignedIn, role: KeyRole | None) -> HttpResponse:
     """Draw the form; with a query, draw what a key of these terms can cost; on POST, save."""
     asked = request.POST if request.method == "POST" else (request.GET or None)
     form = RoleForm(asked, role=role)
-    status = 200
-    if request.method == "POST" and "look" not in request.POST and form.is_valid():
-        try:
-            saved = (
-                roles.change(role, by=request.user, **form.fields_given())
-                if role
-                else roles.make(by=request.user, **form.fields_given())
-            )
-        except NotAllowed:
-            raise
-        except PortalError as error:
-            form.blame(error)
-            status = error.status
-        else:
-            messages.success(request, f"{saved} is saved. New keys get these terms; keys that live keep theirs.")
-            return redirect("keys:role", saved.pk)
-    elif request.method == "POST" and "look" not in request.POST:
-        status = 422
+    verb = partial(roles.change, role) if role else roles.make
+    if request.method == "POST" and "look" not in request.POST and (saved := form.hand_to(verb, by=request.user)):
+        messages.success(request, f"{saved} is saved. New keys get these terms; keys that live keep theirs.")
+        return redirect("keys:role", saved.pk)
     shown = _rows().get(pk=role.pk) if role else None  # as stored: a refused form may have changed the object
-    context = {"form": form, "role": shown, "draft": form.draft(), "refused": status != 200}
+    context = {"form": form, "role": shown, "draft": form.draft(), "refused": form.status != HTTPStatus.OK}
     context["gateway_moved"] = asked is not None and asked.get("listed") != str(
         form.chosen_gateway.pk if form.chosen_gateway else ""
     )
-    return render_part(request, "keys/role_form.html", "keys/_role_parts.html", context, status=status)
+    return render_part(request, "keys/role_form.html", "keys/_role_parts.html", context, status=form.status)

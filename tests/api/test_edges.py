@@ -53,7 +53,7 @@ def test_a_cursor_that_is_none_of_ours_is_no_500(sandbox, call, alice, make_key,
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("ttl", "9" * 5000),
+        pytest.param("ttl", "9" * 5000, id="a ttl of 5,000 nines"),
         pytest.param("ttl", 10**4000, id="a ttl of 4,001 digits"),
         ("ttl", "²"),
         ("ttl", ["1h"]),

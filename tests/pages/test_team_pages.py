@@ -35,7 +35,7 @@ def test_a_platform_admin_makes_a_team_and_a_stranger_gets_a_letter(ruth, as_per
 
 def test_a_taken_short_name_is_said_at_its_field(team, ruth, as_person):
     answer = as_person(ruth).post(reverse("teams:new"), {"name": "Other", "slug": "search", "budget_duration": "1mo"})
-    assert answer.status_code == 422
+    assert answer.status_code == 409
     assert "Taken already." in text(answer)
     assert 'value="Other"' in answer.content.decode()
 
