@@ -15,7 +15,7 @@ from requests.adapters import BaseAdapter
 
 from keys.models import Intent, Lease, State
 from keys.services import gateways, leases
-from keys.services.errors import AllowanceSpent, AlreadyIssued, OverLimit, RoleEnded
+from keys.services.errors import AllowanceSpent, AlreadyIssued, GatewayAway, OverLimit, RoleEnded
 from keys.services.terms import Ask
 from portal.errors import NotAllowed
 from portal.litellm import LiteLLMError, hash_key
@@ -98,7 +98,8 @@ def test_twenty_claims_of_one_allowance_make_exactly_one_key(proxy, team, alice,
     done = together(*[lambda: leases.issue(Ask(team=team, role=role), holder=alice, by=alice)] * 20)
 
     assert sum(isinstance(each, leases.Issued) for each in done) == 1
-    assert sum(isinstance(each, AllowanceSpent) for each in done) == 19
+    refused = [each for each in done if not isinstance(each, leases.Issued)]
+    assert {type(each) for each in refused} <= {AllowanceSpent, GatewayAway}  # away: too many wait at once
     assert len(proxy.keys_there(team)) == 1
     assert proxy.balances(team)
 
