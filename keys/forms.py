@@ -12,7 +12,7 @@ from django import forms
 from django.utils import timezone
 
 from keys.models import Gateway, KeyRole
-from keys.services.terms import Ask, ceiling
+from keys.services.terms import Ask, worst_ceiling
 from portal.forms import DeskForm, LifetimeField, MoneyField, WindowField
 from portal.litellm import format_duration, parse_duration
 from portal.litellm.durations import InvalidDuration
@@ -274,12 +274,12 @@ class RoleForm(DeskForm):
         gateway = self.chosen_gateway
         longest = read.get("max_ttl") or (gateway.max_ttl if gateway else timedelta(0))
         life = min(read.get("ttl") or (gateway.ttl if gateway else timedelta(0)), longest)
-        amount, window, now = read.get("max_budget"), read.get("budget_duration") or "", timezone.now()
+        amount, window = read.get("max_budget"), read.get("budget_duration") or ""
         return {
             "life": life,
             "max_budget": amount,
             "budget_duration": window,
-            "most": ceiling(amount, window, now, now + life) if isinstance(amount, Decimal) else None,
+            "most": worst_ceiling(amount, window, life) if isinstance(amount, Decimal) else None,
             "all_models": read.get("which") == ALL,
             "models": len({*(read.get("models") or []), *_listed(read.get("more_models") or "")}),
             "all_teams": read.get("who") == ALL,

@@ -78,7 +78,12 @@ class MoneyField(forms.DecimalField):
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
 
     def to_python(self, value: Any) -> Any:
-        return super().to_python(re.sub(r"[$,\s]", "", value) if isinstance(value, str) else value)
+        if not isinstance(value, str):
+            return super().to_python(value)
+        plain = re.sub(r"[$\s]", "", value)
+        if "," in plain and not re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", plain):
+            raise ValidationError("Write cents after a point, like 1.50.")  # 1,50 must never become 150
+        return super().to_python(plain.replace(",", ""))
 
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, Decimal):

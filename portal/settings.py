@@ -199,7 +199,12 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if TRUSTED_PROXIES else 0
 
-EMAIL_CONFIG = env.dj_email_url("EMAIL_URL", "consolemail://")
+EMAIL_CONFIG = env.dj_email_url("EMAIL_URL") if env.str("EMAIL_URL", "") else env.dj_email_url("", "console:")
+if "EMAIL_BACKEND" not in EMAIL_CONFIG:  # django would quietly speak plain SMTP to nobody
+    raise ImproperlyConfigured(
+        "EMAIL_URL must begin with submission:// (SMTP with TLS), smtp:// or console:, as in"
+        " submission://user:password@mail.example.com:587"
+    )
 globals().update({name: value for name, value in EMAIL_CONFIG.items() if name.startswith("EMAIL_")})
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("KEYDESK_MAIL_FROM", "") or f"Keydesk <keydesk@{_url.hostname}>"
 

@@ -83,7 +83,8 @@ def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterat
     except (NoAnswer, ServerError) as error:
         if isinstance(error, NoAnswer) or error.status in {502, 503, 504}:
             gateway.went_away(str(error), timezone.now())
-            raise GatewayAway(f"{gateway} does not answer: {error.message}") from None
+            never = "" if gateway.checked_at else "It has never answered: check its base URL and its master key."
+            raise GatewayAway(f"{gateway} does not answer: {error.message}", action=never) from None
         raise refused(gateway, error) from None
     except LiteLLMError as error:
         _came_back(gateway)

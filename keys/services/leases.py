@@ -20,7 +20,7 @@ from keys.services import gateways, intents, teams
 from keys.services.errors import AlreadyIssued, EndedMeanwhile, GatewayAway
 from keys.services.gateways import Line
 from keys.services.minting import new_alias, new_secret
-from keys.services.terms import SLACK, Ask, Terms, role_ceiling, terms
+from keys.services.terms import SLACK, Ask, Terms, terms
 from portal import audit
 from portal.litellm import (
     AlreadyExists,
@@ -39,7 +39,7 @@ from teams.models import Team, User
 from teams.roles import Can
 
 __all__ = ["Ask", "Issued", "Terms", "Trial", "end_for", "expire_overdue", "issue", "open_roles", "revoke",
-           "role_ceiling", "terms"]  # fmt: skip
+           "terms"]  # fmt: skip
 
 log = structlog.get_logger(__name__)
 

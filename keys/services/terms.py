@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Any
 
 from django.utils import timezone
@@ -18,6 +20,15 @@ from portal.litellm import BudgetWindow, format_duration
 from teams.models import Team, User
 
 SLACK = timedelta(seconds=10)  # LiteLLM counts a lifetime from when it reads the request
+
+
+SHORTEST_WINDOW = {
+    BudgetWindow.HOUR: timedelta(hours=1),
+    BudgetWindow.DAY: timedelta(days=1),
+    BudgetWindow.WEEK: timedelta(days=7),
+    BudgetWindow.THIRTY_DAYS: timedelta(days=28),  # LiteLLM resets it on the 1st, as `1mo`
+    BudgetWindow.MONTH: timedelta(days=28),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,6 @@ class Terms:
     max_parallel_requests: int | None
     ceiling: Decimal | None  # the most it can cost until it expires; None: no limit of its own
     windows: int  # budget windows it touches until it expires
-    role_ceiling: Decimal | None
     problems: tuple[PortalError, ...] = ()
 
     def limits(self, role: KeyRole) -> dict[str, Any]:
@@ -81,7 +91,6 @@ def terms(ask: Ask, *, holder: User, now: datetime | None = None) -> Terms:
         max_parallel_requests=role.max_parallel_requests,
         ceiling=ceiling(budget, window, now, expires_at),
         windows=_windows(window, now, expires_at),
-        role_ceiling=role_ceiling(role, now),
         problems=tuple(_problems(ask, ttl, holder)),
     )
 
@@ -94,10 +103,11 @@ def ceiling(budget: Decimal | None, window: str, start: datetime, end: datetime)
     return None if budget is None else budget * _windows(window, start, end)
 
 
-def role_ceiling(role: KeyRole, now: datetime | None = None) -> Decimal | None:
-    """The most a key of this role can cost when it is renewed to the end, USD; None: no limit of its own."""
-    now = now or timezone.now()
-    return ceiling(role.max_budget, role.budget_duration, now, now + role.longest_ttl)
+def worst_ceiling(budget: Decimal | None, window: str, life: timedelta) -> Decimal | None:
+    """The most a key of that life can cost whenever it is issued, USD: also just before a reset. None: no budget."""
+    if budget is None or not window:
+        return budget
+    return budget * (1 + -(-(life + SLACK) // SHORTEST_WINDOW[BudgetWindow(window)]))
 
 
 def _windows(window: str, start: datetime, end: datetime) -> int:
@@ -119,6 +129,8 @@ def _problems(ask: Ask, ttl: timedelta, holder: User) -> list[PortalError]:
         found.append(_limit("models", "Choose at least one model.", Invalid))
     elif wrong := wrong_models(ask.models or ()):
         found.append(_limit("models", wrong, Invalid))
+    elif role.all_models and (unknown := _not_listed(ask.models or (), role.gateway.models_seen)):
+        found.append(_limit("models", f"{role.gateway} does not list {', '.join(unknown)}."))
     elif not role.all_models and (outside := sorted(set(ask.models or ()) - set(role.models))):
         found.append(_limit("models", f"{role} does not give {', '.join(outside)}."))
     if ask.max_budget is not None and ask.max_budget <= 0:
@@ -130,6 +142,11 @@ def _problems(ask: Ask, ttl: timedelta, holder: User) -> list[PortalError]:
         if held >= role.max_live_keys:
             found.append(AllowanceSpent(f"You hold {held} of the {role.max_live_keys} keys that {role} allows."))
     return found
+
+
+def _not_listed(names: Iterable[str], seen: list[str]) -> list[str]:
+    """Names that the gateway did not list when it was last asked; it may list patterns, like openai/*."""
+    return sorted(name for name in names if seen and not any(fnmatchcase(name, each) for each in seen))
 
 
 def _limit(field: str, message: str, kind: type[PortalError] = OverLimit) -> PortalError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
 from django.http import HttpResponse
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from keys.models import Gateway, KeyRole, Lease, State
@@ -18,6 +20,8 @@ from teams.access import allowed
 from teams.models import Membership, Team
 from teams.requests import SignedIn
 from teams.roles import Can
+
+A_DAY = timedelta(days=1)
 
 
 @login_required
@@ -37,6 +41,7 @@ def my_keys(request: SignedIn) -> HttpResponse:
         "find": find,
         "counts": counts,
         "waiting": waiting,
+        "ends_soon": list(mine.exclude(state__in=ENDED).filter(expires_at__lte=timezone.now() + A_DAY)),
         "ending": [lease for lease in waiting if lease.state == State.ACTIVE],
         "revoking": [lease for lease in waiting if lease.state == State.REVOKING],
         "may_issue": teams_to_issue_for(user).exists(),
@@ -51,7 +56,7 @@ def first_steps() -> dict[str, Any] | None:
     """What a new desk still lacks; None once it has everything."""
     steps = {
         "gateway": Gateway.objects.order_by("-is_default").first(),
-        "role": KeyRole.objects.filter(ended_at=None).first(),
+        "role": KeyRole.objects.filter(ended_at=None, gateway__is_default=True).first(),
         "team": Team.objects.first(),
         "people": Membership.objects.exists(),
     }

@@ -11,14 +11,13 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from keys.forms import RoleForm
 from keys.models import Gateway, KeyRole
 from keys.models.lease import ENDED
 from keys.services import roles
-from keys.services.terms import ceiling
+from keys.services.terms import worst_ceiling
 from portal.ui import page_of, render_part
 from teams.access import require
 from teams.requests import SignedIn
@@ -35,11 +34,9 @@ def _rows() -> QuerySet[KeyRole]:
     )
 
 
-def most(role: KeyRole, *, renewed: bool = False) -> Any:
-    """The most one key can cost in the life it is issued for, or in the longest that it can reach."""
-    now = timezone.now()
-    life = role.longest_ttl if renewed else role.default_ttl
-    return ceiling(role.max_budget, role.budget_duration, now, now + life)
+def most(role: KeyRole) -> Any:
+    """The most one key can cost, whenever it is issued."""
+    return worst_ceiling(role.max_budget, role.budget_duration, role.default_ttl)
 
 
 @login_required

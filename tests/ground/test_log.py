@@ -66,3 +66,7 @@ def test_a_traceback_is_scrubbed_like_any_line():
     drawn = formatter.format(record)
     assert "ValueError: cannot use [hidden]" in drawn
     assert secret not in drawn
+
+
+def test_a_link_that_sets_a_password_is_blacked_out():
+    assert "1a-c9xyz" not in scrub("GET /accounts/password/reset/key/1a-c9xyz-abc/ 302")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.contrib.sessions.models import Session
 from django.core import serializers
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
 from keys.models import Gateway, KeyRole, KeyVersion, Lease
+from portal.forms import MoneyField
 from portal.litellm.faults import refused, server_error
 from tests.pages.conftest import HTMX, form_of, secret_in, text
 
@@ -245,3 +248,14 @@ def test_names_are_text_and_never_markup(counter):
     nothing = counter.get("/", {"q": "<b>R&D</b>"})
     assert "<b>R&D" not in nothing.content.decode()
     assert "No key like “<b>R&D</b>”" in html.unescape(nothing.content.decode())
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"), [("1,5", None), ("1,50", None), ("1,000.50", "1000.5"), ("$12.50", "12.5")]
+)
+def test_a_decimal_comma_never_multiplies_a_budget(typed, shown):
+    if shown is None:
+        with pytest.raises(ValidationError, match="point"):
+            MoneyField(max_digits=12, decimal_places=2).clean(typed)
+    else:
+        assert MoneyField(max_digits=12, decimal_places=2).clean(typed) == Decimal(shown)

@@ -139,3 +139,10 @@ def test_a_viewer_may_not_revoke_and_an_auditor_only_looks(make_key, audra, as_p
     assert client.post(lease_url(lease, "revoke")).status_code == 403
     lease.refresh_from_db()
     assert lease.state == State.ACTIVE
+
+
+def test_keys_that_end_within_a_day_are_never_said_to_last(alice, as_person, make_key):
+    make_key(ttl=timedelta(hours=1))
+    page = text(as_person(alice).get("/"))
+    assert "One live key." in page
+    assert "None ends within a day" not in page

@@ -1,0 +1,50 @@
+"""Letters reach somebody: the default prints them, and an address that means nothing stops the start."""
+
+from __future__ import annotations
+
+import pytest
+
+from teams.roles import MemberRole
+from teams.services import put_member
+from tests.ground.processes import apart, manage
+
+BACKEND = "from django.conf import settings; print(settings.EMAIL_BACKEND, getattr(settings, 'EMAIL_USE_TLS', None))"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "django.core.mail.backends.console.EmailBackend False"),
+        ("console:", "django.core.mail.backends.console.EmailBackend False"),
+        ("submission://user:hunter2@mail.example.com:587", "django.core.mail.backends.smtp.EmailBackend True"),
+        ("smtp://mail.example.com", "django.core.mail.backends.smtp.EmailBackend False"),
+    ],
+)
+def test_letters_go_where_email_url_says_and_to_the_console_without_it(tmp_path, url, said):
+    done = manage("shell", "--no-imports", "-c", BACKEND, env=apart(tmp_path, EMAIL_URL=url))
+    assert done.stdout.strip() == said
+
+
+@pytest.mark.parametrize("url", ["smtp+tls://user:hunter2@mail.example.com:587", "consolemail://", "nonsense"])
+def test_an_email_url_of_no_known_kind_stops_the_start(tmp_path, url):
+    done = manage("check", env=apart(tmp_path, EMAIL_URL=url), code=1)
+    assert "submission://" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_a_second_person_gets_a_letter_and_sets_a_password(client, team, ines, mailoutbox):
+    put_member(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
+    assert "/accounts/password/reset/" in mailoutbox[0].body
+    assert client.post("/accounts/password/reset/", {"email": "bea@example.com"}).status_code == 302
+    link = next(word for word in mailoutbox[1].body.split() if "/reset/key/" in word)
+    form = client.get(link, follow=True)
+    word = "a new word for bea 42"
+    assert client.post(form.request["PATH_INFO"], {"password1": word, "password2": word}).status_code == 302
+    assert client.login(email="bea@example.com", password=word)
+
+
+def test_a_mail_server_that_is_away_stops_nobody_from_joining(team, ines, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    membership, new = put_member(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
+    assert (membership.user.email, new) == ("bea@example.com", True)
