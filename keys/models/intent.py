@@ -120,9 +120,12 @@ class Intent(models.Model):
 
     def _if_still(self, **state: Any) -> Callable[..., bool]:
         def change(**fields: Any) -> bool:
-            won = Intent.objects.filter(pk=self.pk, **state).update(**fields)
-            if won:
+            if not Intent.objects.filter(pk=self.pk, **state).update(**fields):
+                return False
+            try:
                 self.refresh_from_db()
-            return bool(won)
+            except Intent.DoesNotExist:  # kept and forgotten by another worker at this very moment
+                return False
+            return True
 
         return change

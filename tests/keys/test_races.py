@@ -20,6 +20,7 @@ from portal import audit
 from portal.errors import PortalError
 from portal.litellm import faults, hash_key
 from portal.litellm.model_groups import ModelGroups
+from teams import access
 from teams.models import Membership
 from teams.roles import MemberRole
 from teams.services import put_member, remove_member
@@ -271,3 +272,16 @@ def test_a_revoked_key_dies_soon_after_the_proxy_is_back(sandbox, team, alice, m
     issued.lease.refresh_from_db()
     assert issued.lease.state == State.REVOKED
     assert not KeyVersion.objects.filter(lease=issued.lease, ended_at=None).exists()
+
+
+def test_an_intent_that_another_worker_forgets_at_this_moment_is_lost_and_no_error(sandbox, make_key, monkeypatch):
+    leases._end(make_key().lease, by=access.SYSTEM, reason="asked")
+    intent = Intent.objects.get()
+    read = Intent.refresh_from_db
+
+    def forgotten(self: Intent, *arguments: object, **more: object) -> None:
+        Intent.objects.filter(pk=self.pk).delete()
+        read(self)
+
+    monkeypatch.setattr(Intent, "refresh_from_db", forgotten)
+    assert intent.claim(timezone.now()) is False
