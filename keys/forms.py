@@ -345,9 +345,3 @@ class GatewayForm(DeskForm):
         if gateway:
             self.fields["master_key"].required = False
             self.fields["master_key"].widget.attrs["placeholder"] = "stored; leave empty to keep"
-
-    def fields_given(self) -> dict[str, Any]:
-        given = dict(self.cleaned_data)
-        for name in ("base_url", "public_url"):
-            given[name] = given[name].rstrip("/")
-        return given

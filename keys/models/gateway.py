@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
 from portal.secrets import EncryptedTextField
 
@@ -90,8 +90,3 @@ class Gateway(models.Model):
         Gateway.objects.filter(pk=self.pk).update(**fields)
         for name, value in fields.items():
             setattr(self, name, value)
-
-    def changed(self) -> None:
-        """Make every process build a new connection at its next act."""
-        self._note(version=F("version") + 1)
-        self.refresh_from_db(fields=["version"])

@@ -39,9 +39,6 @@ class IntentQuerySet(models.QuerySet["Intent"]):
                 )
         return doomed
 
-    def stuck(self) -> IntentQuerySet:
-        return self.filter(attempts__gte=STUCK)
-
 
 class Intent(models.Model):
     """A promise about a gateway, not yet kept. `gone`: this key must not stay there."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 
 from keys.models.gateway import Gateway
 from keys.models.role import KeyRole
@@ -116,9 +115,6 @@ class Lease(models.Model):
         """USD per window; None: no budget of its own."""
         limit = self.limits.get("max_budget")
         return None if limit is None else Decimal(limit)
-
-    def time_left(self, now: datetime | None = None) -> timedelta:
-        return self.expires_at - (now or timezone.now())
 
 
 class KeyVersion(models.Model):

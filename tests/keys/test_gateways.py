@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 from requests.adapters import HTTPAdapter
 
@@ -125,9 +126,7 @@ def test_a_blank_master_key_keeps_the_stored_one(sandbox, ruth):
 def test_a_changed_master_key_is_used_at_the_very_next_act(sandbox, ruth, team, alice, make_key, monkeypatch):
     make_key()
     rekeyed = new_secret()
-    Gateway.objects.update(master_key=rekeyed)
-    sandbox.gateway.refresh_from_db()
-    sandbox.gateway.changed()  # as another process would have
+    Gateway.objects.update(master_key=rekeyed, version=F("version") + 1)  # as another process would have
     with gateways.calling(sandbox.gateway, by=SYSTEM) as line:
         prepared = line.client.prepare.models.list()
     assert prepared.headers["Authorization"] == f"Bearer {rekeyed}"
