@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -53,4 +55,11 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
+    """End the embedded threads, then the process. What a sweep was doing, the next one does again."""
+    if not embedded.running:
+        return
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # Ctrl-C comes twice, and must not cut the ending itself short
     embedded.stop()
+    logging.shutdown()
+    os._exit(0)  # not by way of Python's own exit, which would wait for every thread of every pool
