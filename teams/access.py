@@ -110,8 +110,8 @@ def within(actor: User | AnonymousUser, can: Can, *, team: str = "team", holder:
 
 
 def may_hold(user: User, team: Team) -> bool:
-    """Whether `user` may hold keys of `team` now: active, and with the right to issue there."""
-    return _granted(user, Can.ISSUE_KEY, team.pk) is not Reach.NONE
+    """Whether `user` may hold keys of `team` now: both alive, and with the right to issue there."""
+    return team.ended_at is None and _granted(user, Can.ISSUE_KEY, team.pk) is not Reach.NONE
 
 
 def _scoped(actor: Any, can: Can) -> bool:

@@ -144,6 +144,7 @@ class Team(models.Model):
     # USD per window: what a platform admin last gave, and the most that a team admin may set; None: no ceiling.
     budget_ceiling = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, editable=False)  # it gives no keys any more; its history stays
     members = models.ManyToManyField(User, through="Membership", related_name="teams")
 
     class Meta:
@@ -164,6 +165,10 @@ class Membership(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=MemberRole, default=MemberRole.MEMBER)
+    # USD per window of the team, set by the team for all of this person's keys in it; None: no budget of their own.
+    max_budget = models.DecimalField(
+        max_digits=12, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(Decimal("0.01"))]
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -172,6 +177,38 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.team}"
+
+
+class DepartureQuerySet(models.QuerySet["Departure"]):
+    def open_for(self, user: Any, team: Any) -> DepartureQuerySet:
+        """Departures of `user` from `team`, or from everywhere, that still count."""
+        return self.filter(Q(team=team) | Q(team=None), user=user, closed_at=None)
+
+
+class Departure(models.Model):
+    """Access that an identity provider took away: keys are blocked at once, and revoked at `due_at`.
+
+    Until then it may come back, as a hiccup of the provider must not destroy keys. `held`: too many at once;
+    nothing happens before a platform admin has decided.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="departures")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, related_name="departures")  # NULL: everywhere
+    role = models.CharField(max_length=10, choices=MemberRole, blank=True)  # what they were, to come back as
+    at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    held = models.BooleanField(default=False)
+    closed_at = models.DateTimeField(null=True)  # came back, was revoked, or was dismissed
+    outcome = models.CharField(max_length=40, blank=True)
+
+    objects = DepartureQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["closed_at", "due_at"], name="departure_open")]
+
+    def __str__(self) -> str:
+        return f"{self.user} from {self.team or 'everywhere'}"
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):

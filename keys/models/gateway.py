@@ -56,6 +56,24 @@ class Gateway(models.Model):
     next_try_at = models.DateTimeField(null=True, blank=True, editable=False)
     away_reason = models.CharField(max_length=300, blank=True, editable=False)
 
+    # Held: the database may be older than the proxy, so nothing is ended until a platform admin has looked.
+    held_since = models.DateTimeField(null=True, blank=True, editable=False)
+    held_reason = models.CharField(max_length=300, blank=True, editable=False)
+
+    # What the last walks found. Times are UTC.
+    reconciled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    foreign_keys = models.PositiveIntegerField(null=True, blank=True, editable=False)  # not ours; None: never counted
+    spend_synced_at = models.DateTimeField(null=True, blank=True, editable=False)  # the ledger was read whole
+    spend = models.DecimalField(  # USD, the proxy's own total of its last 30 days
+        max_digits=18, decimal_places=9, null=True, blank=True, editable=False
+    )
+    max_budget = models.DecimalField(  # USD, of the whole proxy, if it has one
+        max_digits=18, decimal_places=9, null=True, blank=True, editable=False
+    )
+    effective_within = models.FloatField(  # seconds until a blocked key was refused everywhere, measured
+        null=True, blank=True, editable=False
+    )
+
     class Meta:
         ordering = ["-is_default", "name"]
         constraints = [

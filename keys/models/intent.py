@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
+from django.db.models import Case, Q, Value, When
 
 from keys.models.gateway import Gateway
 from keys.models.lease import KeyVersion
+from teams.models import Team
 
 ABANDONED = timedelta(seconds=60)  # after its last send, nobody is waiting for the answer any more
 WATCHES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
@@ -22,14 +24,29 @@ STUCK = 6  # failures after which a person is shown it; it is still retried
 
 class IntentQuerySet(models.QuerySet["Intent"]):
     def due(self, now: datetime) -> IntentQuerySet:
-        """What to settle now, endings that somebody asked for before the clean-up of abandoned issues."""
-        return self.filter(due_at__lte=now).order_by("issuing", "due_at", "pk")
+        """What to settle now: endings before everything else, the clean-up of abandoned issues last.
+
+        On a gateway that is held nothing is cleaned up: the database may not know that the issue was completed.
+        """
+        rank = Case(*(When(kind=kind, then=Value(at)) for at, kind in enumerate(Intent.Kind)), default=Value(9))
+        found = self.filter(due_at__lte=now).exclude(issuing=True, gateway__held_since__isnull=False)
+        return found.order_by("issuing", rank, "due_at", "pk")
+
+    def open(self, now: datetime) -> IntentQuerySet:
+        """Promises that should be kept by now: not the net under a running issue, nor one that is only watched."""
+        return self.filter(issuing=False, looks=0).filter(Q(attempts__gt=0) | Q(due_at__lte=now))
+
+    def promise(self, kind: Intent.Kind, now: datetime, *, gateway_id: int, **subject: Any) -> Intent:
+        """Promise `block` or `shape` for a version or a team, from now on; one that waits already waits no longer."""
+        fields = {"due_at": now, "attempts": 0, "gateway_id": gateway_id}
+        return self.update_or_create(kind=kind, gateway_id=gateway_id, **subject, defaults=fields)[0]
 
     def doom(self, versions: Iterable[KeyVersion], now: datetime) -> list[Intent]:
         """Promise that these versions will be gone, from now on; takes over the safety net of a running issue."""
         doomed = []
         for version in versions:
             if version.ended_at is None:
+                self.filter(version=version).exclude(kind=Intent.Kind.GONE).delete()  # no look matters any more
                 taken = {"issuing": False, "due_at": now, "attempts": 0}
                 made = {**taken, "gateway_id": version.lease.gateway_id, "sent_at": version.unclear_at}
                 doomed.append(
@@ -41,7 +58,12 @@ class IntentQuerySet(models.QuerySet["Intent"]):
 
 
 class Intent(models.Model):
-    """A promise about a gateway, not yet kept. `gone`: this key must not stay there."""
+    """A promise about a gateway, not yet kept: about a version of a key, or (`shape` only) about a team.
+
+    `gone`: this key must not stay there. `block`: it must answer or not, as its lease is active or paused.
+    `shape`: the key or team there must look like our row. What must be is read from the row when the promise
+    is kept, so a promise never grows stale.
+    """
 
     class Kind(models.TextChoices):
         GONE = "gone", "Must not stay"
@@ -50,10 +72,11 @@ class Intent(models.Model):
 
     kind = models.CharField(max_length=5, choices=Kind, default=Kind.GONE)
     gateway = models.ForeignKey(Gateway, on_delete=models.PROTECT, related_name="intents")
-    version = models.ForeignKey(KeyVersion, on_delete=models.PROTECT, related_name="intents")
+    version = models.ForeignKey(KeyVersion, on_delete=models.PROTECT, related_name="intents", null=True)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="intents", null=True)
     issuing = models.BooleanField(default=False)  # the safety net of an issue that still runs
     created_at = models.DateTimeField(auto_now_add=True)
-    sent_at = models.DateTimeField(null=True)  # the last generate for this version left at
+    sent_at = models.DateTimeField(null=True)  # the last request whose answer was not read left at: it may yet land
     due_at = models.DateTimeField()
     watching_since = models.DateTimeField(null=True)  # deleted once; looked at again for HORIZON
     looks = models.PositiveSmallIntegerField(default=0)
@@ -65,10 +88,18 @@ class Intent(models.Model):
     class Meta:
         ordering = ["due_at", "pk"]
         indexes = [models.Index(fields=["due_at"], name="intent_due")]
-        constraints = [models.UniqueConstraint(fields=["kind", "version"], name="one_intent_of_a_kind")]
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "version"], name="one_intent_of_a_kind"),
+            models.UniqueConstraint(fields=["kind", "gateway", "team"], name="one_intent_of_a_kind_for_a_team"),
+            models.CheckConstraint(
+                name="intent_about_a_version_or_a_team",
+                condition=Q(version__isnull=False, team__isnull=True)
+                | Q(version__isnull=True, team__isnull=False, kind="shape"),
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.version}"
+        return f"{self.get_kind_display()}: {self.version or self.team}"
 
     @property
     def is_stuck(self) -> bool:

@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from keys.models.gateway import Gateway
 from keys.models.role import KeyRole
 from teams.access import within
-from teams.models import Membership, Team, User
+from teams.models import Departure, Membership, Team, User
 from teams.roles import Can, MemberRole, Reach, reach
 
 
@@ -30,7 +30,18 @@ class State(models.TextChoices):
 
 
 LIVE = frozenset({State.ISSUING, State.ACTIVE, State.PAUSED, State.ROTATING})
+SETTLED = LIVE - {State.ISSUING}  # somebody has, or had, a secret
 ENDED = frozenset({State.REVOKED, State.EXPIRED, State.FAILED})
+
+
+class EndReason(models.TextChoices):
+    """Why Keydesk itself ended a lease; a person's reason is their own words."""
+
+    EXPIRED = "expired", "Its time was up"
+    LEFT = "holder left", "Its holder left the team"
+    ROLE = "role ended", "Its key role was ended"
+    TEAM = "team ended", "Its team was ended"
+    VANISHED = "gone from the gateway", "Somebody deleted the key on the gateway itself"
 
 
 class LeaseQuerySet(models.QuerySet["Lease"]):
@@ -41,12 +52,41 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
         return self.filter(state__in=LIVE)
 
     def overdue(self, now: datetime) -> LeaseQuerySet:
-        """Live leases that should have ended: TTL spent, holder inactive, or holder out of the team."""
+        """Live leases whose TTL is spent, on gateways that are not held."""
+        return self.filter(state__in=SETTLED, expires_at__lte=now, gateway__held_since=None)
+
+    def orphaned(self, now: datetime) -> LeaseQuerySet:
+        """Live leases whose holder left, or whose team or role ended, with `end_why`; on gateways not held.
+
+        Not those of a leaver whose grace still runs: they are `in_grace`.
+        """
+        return self._without_ground(now).filter(in_grace=False)
+
+    def in_grace(self, now: datetime) -> LeaseQuerySet:
+        """Live leases of people whom a provider took out: blocked now, ended when the grace is over."""
+        return self._without_ground(now).filter(in_grace=True)
+
+    def _without_ground(self, now: datetime) -> LeaseQuerySet:
         holding = [role for role in MemberRole if reach(Can.ISSUE_KEY, role) is not Reach.NONE]
         member = Membership.objects.filter(team=OuterRef("team"), user=OuterRef("holder"), role__in=holding)
         stays = Exists(member) | Q(holder__kind=User.Kind.SERVICE) | Q(holder__platform_role="admin")
-        return self.filter(state__in=LIVE - {State.ISSUING}).filter(
-            Q(expires_at__lte=now) | Q(holder__is_active=False) | ~stays
+        left = Q(holder__is_active=False) | ~stays
+        grace = Departure.objects.open_for(OuterRef("holder"), OuterRef("team")).filter(due_at__gt=now)
+        return (
+            self.filter(state__in=SETTLED, gateway__held_since=None)
+            .filter(Q(team__ended_at__isnull=False) | Q(role__ended_at__isnull=False) | left)
+            .annotate(
+                end_why=Case(
+                    When(team__ended_at__isnull=False, then=Value(EndReason.TEAM)),
+                    When(role__ended_at__isnull=False, then=Value(EndReason.ROLE)),
+                    default=Value(EndReason.LEFT),
+                    output_field=models.CharField(),
+                ),
+                in_grace=Case(
+                    When(Q(team__ended_at=None, role__ended_at=None) & Exists(grace), then=Value(True)),
+                    default=Value(False),
+                ),
+            )
         )
 
     def rows(self) -> LeaseQuerySet:
@@ -74,7 +114,9 @@ class Lease(models.Model):
     max_expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     end_reason = models.CharField(max_length=200, blank=True)
-    spend = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0))  # USD
+    pause_reason = models.CharField(max_length=200, blank=True)  # while it is paused
+    # USD, of all its versions, from the ledger's rows (never from counters); see SpendDay.
+    spend = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0))
     last_used_at = models.DateTimeField(null=True)
 
     objects = LeaseQuerySet.as_manager()
@@ -103,8 +145,15 @@ class Lease(models.Model):
 
     @property
     def current(self) -> KeyVersion:
-        """The newest version."""
-        return max(self.versions.all(), key=lambda version: version.number)
+        """The newest version that was issued; before the first one is, the newest attempt."""
+        return max(self.versions.all(), key=lambda version: (version.issued_at is not None, version.number))
+
+    @property
+    def previous(self) -> KeyVersion | None:
+        """The version before the current one, while its grace period runs."""
+        current = self.current
+        older = [each for each in self.versions.all() if each.is_live and each.number < current.number]
+        return older[-1] if older else None
 
     @property
     def renewable(self) -> bool:
@@ -127,9 +176,22 @@ class KeyVersion(models.Model):
     key_name = models.CharField(max_length=20, blank=True)  # sk-...abcd
     alias = models.CharField(max_length=120, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    issued_at = models.DateTimeField(null=True)  # its secret was handed over; NULL: an attempt, or one that was lost
     unclear_at = models.DateTimeField(null=True)  # the last send whose answer was not read: it may yet land
     dies_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)  # confirmed gone from the gateway
+
+    # What the proxy counted when last read, USD; it stops the key by `counter`.
+    counter = models.DecimalField(max_digits=18, decimal_places=9, null=True)  # in the running budget window
+    total = models.DecimalField(max_digits=18, decimal_places=9, null=True)  # in the key's life
+    resets_at = models.DateTimeField(null=True)
+    counter_at = models.DateTimeField(null=True)
+    carried = models.DecimalField(  # USD in its counter that older versions spent
+        max_digits=18, decimal_places=9, default=Decimal(0)
+    )
+    # The part of `counter` that its successor has in its own already; NULL: no successor.
+    handed_on = models.DecimalField(max_digits=18, decimal_places=9, null=True)
+    last_used_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["number"]
@@ -137,3 +199,8 @@ class KeyVersion(models.Model):
 
     def __str__(self) -> str:
         return self.alias
+
+    @property
+    def is_live(self) -> bool:
+        """Its secret is out, and it is not known to be gone from the gateway."""
+        return self.issued_at is not None and self.ended_at is None
