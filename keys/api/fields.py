@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
 
 from portal.litellm import InvalidDuration, parse_duration
@@ -26,6 +28,25 @@ class Ttl(serializers.Field[timedelta, Any, Any, Any]):
             return parse_duration(data)
         except InvalidDuration as error:
             raise serializers.ValidationError(f"{error.message} {error.action}".strip()) from None
+
+    def to_representation(self, value: timedelta) -> int:
+        return int(value.total_seconds())
+
+
+class Grace(serializers.Field[timedelta, Any, Any, Any]):
+    """How long an old secret still works: 0, seconds, text like `1h`, or a date (RFC 3339) until which it does."""
+
+    def to_internal_value(self, data: Any) -> timedelta:
+        if data in (0, "0", "0s") and not isinstance(data, bool):
+            return timedelta(0)
+        moment = parse_datetime(data) if isinstance(data, str) and "T" in data.upper() else None
+        if moment is None:
+            return Ttl().to_internal_value(data)
+        if moment.tzinfo is None:
+            raise serializers.ValidationError("A date needs a zone, like 2026-12-01T00:00:00Z.")
+        if (rest := moment - timezone.now()) <= timedelta(0):
+            raise serializers.ValidationError("This date is over. Say 0 to end the old secret now.")
+        return rest
 
     def to_representation(self, value: timedelta) -> int:
         return int(value.total_seconds())

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from keys.api.fields import Models, Ttl
+from keys.api.fields import Grace, Models, Ttl
 from keys.models import Approval, Gateway, KeyRole, Lease, State
 from keys.models.role import WINDOWS
 from keys.services import gateways, leases, roles
@@ -163,6 +163,22 @@ class KeyIn(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
 
 
+class Nothing(serializers.Serializer[Any]):
+    """No fields."""
+
+
+class RenewIn(serializers.Serializer[Any]):
+    ttl = Ttl(required=False, allow_null=True)
+
+
+class RotateIn(serializers.Serializer[Any]):
+    grace = Grace(required=False)
+
+
+class ReasonIn(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=200, required=False)
+
+
 class TeamsView(ListAPIView[Team]):
     """The teams that the caller sees; POST makes one."""
 
@@ -255,12 +271,7 @@ class KeysView(ListAPIView[Lease]):
             name=fields["name"],
         )
         issued = leases.issue(ask, holder=actor(request), by=actor(request))
-        answer = {
-            "key": issued.secret,
-            "lease": LeaseOut(issued.lease).data,
-            "base_url": issued.lease.gateway.url_for_holders,
-        }
-        return Response(answer, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
+        return shown_once(issued, status.HTTP_201_CREATED)
 
 
 class KeyView(RetrieveAPIView[Lease]):
@@ -270,12 +281,66 @@ class KeyView(RetrieveAPIView[Lease]):
         return Lease.objects.visible_to(actor(self.request)).rows()
 
 
-class RevokeView(APIView):
-    """End a key now. 200 with the lease, also while it is `revoking`."""
+class KeyAct(APIView):
+    """One act on one key that the caller sees: a body in `shape`, one service."""
+
+    shape: type[serializers.Serializer[Any]] = Nothing
 
     def post(self, request: Request, pk: UUID) -> Response:
         lease = get_object_or_404(Lease.objects.visible_to(actor(request)).rows(), pk=pk)
-        return Response(LeaseOut(leases.revoke(lease, by=actor(request))).data)
+        return self.act(lease, actor(request), **checked(self.shape, request))
+
+    def act(self, lease: Lease, by: User, **fields: Any) -> Response:
+        raise NotImplementedError
+
+
+class RenewView(KeyAct):
+    """Let it live longer, from now; answers the capped rest."""
+
+    shape = RenewIn
+
+    def act(self, lease: Lease, by: User, **fields: Any) -> Response:
+        return Response(LeaseOut(leases.renew(lease, by=by, **fields)).data)
+
+
+class RotateView(KeyAct):
+    """The next secret, shown once; the old one works for the grace period."""
+
+    shape = RotateIn
+
+    def act(self, lease: Lease, by: User, **fields: Any) -> Response:
+        return shown_once(leases.rotate(lease, by=by, **fields), status.HTTP_200_OK)
+
+
+class PauseView(KeyAct):
+    shape = ReasonIn
+
+    def act(self, lease: Lease, by: User, **fields: Any) -> Response:
+        return Response(LeaseOut(leases.pause(lease, by=by, **fields)).data)
+
+
+class ResumeView(KeyAct):
+    def act(self, lease: Lease, by: User, **fields: Any) -> Response:
+        return Response(LeaseOut(leases.resume(lease, by=by)).data)
+
+
+class RevokeView(KeyAct):
+    """End a key now. 200 with the lease, also while it is `revoking`."""
+
+    shape = ReasonIn
+
+    def act(self, lease: Lease, by: User, **fields: Any) -> Response:
+        return Response(LeaseOut(leases.revoke(lease, by=by, **fields)).data)
+
+
+def shown_once(issued: leases.Issued, code: int) -> Response:
+    """A secret and its lease. The only answers that hold a secret."""
+    answer = {
+        "key": issued.secret,
+        "lease": LeaseOut(issued.lease).data,
+        "base_url": issued.lease.gateway.url_for_holders,
+    }
+    return Response(answer, status=code, headers={"Cache-Control": "no-store"})
 
 
 def checked(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

@@ -10,5 +10,9 @@ urlpatterns = [
     path("roles/", rest.RolesView.as_view(), name="roles"),
     path("keys/", rest.KeysView.as_view(), name="keys"),
     path("keys/<uuid:pk>/", rest.KeyView.as_view(), name="key"),
+    path("keys/<uuid:pk>/renew/", rest.RenewView.as_view(), name="renew"),
+    path("keys/<uuid:pk>/rotate/", rest.RotateView.as_view(), name="rotate"),
+    path("keys/<uuid:pk>/pause/", rest.PauseView.as_view(), name="pause"),
+    path("keys/<uuid:pk>/resume/", rest.ResumeView.as_view(), name="resume"),
     path("keys/<uuid:pk>/revoke/", rest.RevokeView.as_view(), name="revoke"),
 ]

@@ -102,6 +102,11 @@ class Intent(models.Model):
         return f"{self.get_kind_display()}: {self.version or self.team}"
 
     @property
+    def is_pause(self) -> bool:
+        """A pause or a resumption that is not effective yet."""
+        return self.kind == Intent.Kind.BLOCK and self.looks == 0
+
+    @property
     def is_stuck(self) -> bool:
         return self.attempts >= STUCK
 
@@ -124,7 +129,7 @@ class Intent(models.Model):
         self.due_at = now + pause * random.uniform(0.75, 1.0)  # noqa: S311
         self._write("attempts", "last_error", "due_at")
 
-    def watch(self, now: datetime) -> bool:
+    def watch(self, now: datetime, **still: Any) -> bool:
         """Look again 1, 5 and 15 minutes after the first clean-up. False: no send was unclear, or HORIZON is over."""
         if self.sent_at is None:
             return False
@@ -135,12 +140,23 @@ class Intent(models.Model):
             return False
         self.due_at, self.attempts, self.last_error = later[0], 0, ""
         self.looks += 1
-        self._write("due_at", "watching_since", "looks", "attempts", "last_error")
+        self._write("due_at", "watching_since", "looks", "attempts", "last_error", **still)
         return True
 
-    def _write(self, *names: str) -> None:
+    def _write(self, *names: str, **still: Any) -> None:
         """Past `save()`: a row that another worker has kept and forgotten meanwhile is no trouble."""
-        Intent.objects.filter(pk=self.pk).update(**{name: getattr(self, name) for name in names})
+        Intent.objects.filter(pk=self.pk, **still).update(**{name: getattr(self, name) for name in names})
+
+    def unclear(self, now: datetime) -> None:
+        """Note that a request left whose answer was not read."""
+        self.sent_at, self.watching_since = now, None
+        self._write("sent_at", "watching_since")
+
+    def keep(self, now: datetime) -> None:
+        """Note that it was kept: forget it, or look again while a late request may land; not if promised anew."""
+        promised = self.due_at
+        if not self.watch(now, due_at=promised):
+            Intent.objects.filter(pk=self.pk, due_at=promised).delete()
 
     def claim(self, now: datetime) -> bool:
         """Take it for this worker for a while. False: another one was quicker."""

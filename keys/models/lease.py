@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 
 from keys.models.gateway import Gateway
 from keys.models.role import KeyRole
@@ -56,42 +57,32 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
         return self.filter(state__in=SETTLED, expires_at__lte=now, gateway__held_since=None)
 
     def orphaned(self, now: datetime) -> LeaseQuerySet:
-        """Live leases whose holder left, or whose team or role ended, with `end_why`; on gateways not held.
+        """Live leases whose holder left, or whose team or role ended; on gateways not held.
 
         Not those of a leaver whose grace still runs: they are `in_grace`.
         """
-        return self._without_ground(now).filter(in_grace=False)
+        return self._without_ground().exclude(self._grace(now))
 
     def in_grace(self, now: datetime) -> LeaseQuerySet:
         """Live leases of people whom a provider took out: blocked now, ended when the grace is over."""
-        return self._without_ground(now).filter(in_grace=True)
+        return self._without_ground().filter(self._grace(now))
 
-    def _without_ground(self, now: datetime) -> LeaseQuerySet:
+    def _without_ground(self) -> LeaseQuerySet:
         holding = [role for role in MemberRole if reach(Can.ISSUE_KEY, role) is not Reach.NONE]
         member = Membership.objects.filter(team=OuterRef("team"), user=OuterRef("holder"), role__in=holding)
         stays = Exists(member) | Q(holder__kind=User.Kind.SERVICE) | Q(holder__platform_role="admin")
         left = Q(holder__is_active=False) | ~stays
-        grace = Departure.objects.open_for(OuterRef("holder"), OuterRef("team")).filter(due_at__gt=now)
-        return (
-            self.filter(state__in=SETTLED, gateway__held_since=None)
-            .filter(Q(team__ended_at__isnull=False) | Q(role__ended_at__isnull=False) | left)
-            .annotate(
-                end_why=Case(
-                    When(team__ended_at__isnull=False, then=Value(EndReason.TEAM)),
-                    When(role__ended_at__isnull=False, then=Value(EndReason.ROLE)),
-                    default=Value(EndReason.LEFT),
-                    output_field=models.CharField(),
-                ),
-                in_grace=Case(
-                    When(Q(team__ended_at=None, role__ended_at=None) & Exists(grace), then=Value(True)),
-                    default=Value(False),
-                ),
-            )
-        )
+        ended = Q(team__ended_at__isnull=False) | Q(role__ended_at__isnull=False)
+        return self.filter(ended | left, state__in=SETTLED, gateway__held_since=None)
+
+    @staticmethod
+    def _grace(now: datetime) -> Q:
+        running = Departure.objects.open_for(OuterRef("holder"), OuterRef("team")).filter(due_at__gt=now)
+        return Q(Exists(running), team__ended_at=None, role__ended_at=None)
 
     def rows(self) -> LeaseQuerySet:
-        """With what a row of a list shows, in one query more."""
-        found = self.select_related("team", "holder", "role", "gateway").prefetch_related("versions")
+        """With what a row of a list shows, in two queries more."""
+        found = self.select_related("team", "holder", "role", "gateway").prefetch_related("versions__intents")
         return found.defer("gateway__master_key")  # a list must not need the key that opens it
 
 
@@ -144,6 +135,13 @@ class Lease(models.Model):
         return self.state in LIVE
 
     @property
+    def why_orphaned(self) -> EndReason:
+        """Why Keydesk ends a lease that lost its ground."""
+        if self.team.ended_at:
+            return EndReason.TEAM
+        return EndReason.ROLE if self.role.ended_at else EndReason.LEFT
+
+    @property
     def current(self) -> KeyVersion:
         """The newest version that was issued; before the first one is, the newest attempt."""
         return max(self.versions.all(), key=lambda version: (version.issued_at is not None, version.number))
@@ -154,6 +152,16 @@ class Lease(models.Model):
         current = self.current
         older = [each for each in self.versions.all() if each.is_live and each.number < current.number]
         return older[-1] if older else None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the gateway has yet to follow: an ending, a pause or a resumption is not effective there."""
+        now = timezone.now()
+        return self.state == State.REVOKING or any(
+            version.is_live
+            and ((version.dies_at and version.dies_at <= now) or any(i.is_pause for i in version.intents.all()))
+            for version in self.versions.all()
+        )
 
     @property
     def renewable(self) -> bool:

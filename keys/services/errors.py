@@ -71,3 +71,41 @@ class AlreadyIssued(Conflict):
     def __init__(self, lease: Lease) -> None:
         super().__init__(details={"lease": str(lease.pk)})
         self.lease = lease
+
+
+class NotNow(Conflict):
+    """The lease is in a state in which this cannot be done."""
+
+    code = "not_now"
+    action = "Look at the key for how it stands."
+
+
+class NothingLeft(Conflict):
+    """The lease has reached its max TTL."""
+
+    code = "nothing_left"
+    action = "Issue another key; this one works until its end."
+
+
+class HolderLeft(Conflict):
+    code = "holder_left"
+    message = "Its holder may not hold keys of this team any more."
+    action = "A team admin puts the holder back into the team, or the key ends."
+
+
+class RotationInOverlap(Conflict):
+    """An older secret's grace period still runs."""
+
+    code = "rotation_in_overlap"
+    action = "Wait until it has ended, or replace the secret now (grace 0): that ends every older one at once."
+
+
+class TeamEnded(Conflict):
+    code = "team_ended"
+    action = "Choose another team."
+
+
+class NothingToForce(Conflict):
+    code = "nothing_to_force"
+    message = "Only an ending can be forced."
+    action = "Retry it, or forget it."

@@ -1,7 +1,8 @@
-"""Keep the promises about gateways: delete, look, note, and look again while a late request may land."""
+"""Keep the promises about gateways: delete, block or shape, look, and look again while a late request may land."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -11,38 +12,42 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from keys.models import Intent, Lease, State
-from keys.services import gateways
-from keys.services.errors import GatewayAway, GatewayRefused
+from keys.models import EndReason, Gateway, Intent, Lease, State
+from keys.services import gateways, shape, teams
+from keys.services.attempts import fail
+from keys.services.errors import GatewayAway, GatewayRefused, NothingToForce
 from portal import audit
-from portal.litellm import Client, KeyNotFound
-from teams.access import SYSTEM
+from portal.litellm import Client, KeyNotFound, LiteLLMError
+from teams.access import SYSTEM, Actor, require
+from teams.roles import Can
 
 log = structlog.get_logger(__name__)
 
 BATCH = 100  # hashes a call: 1,000 in one call took 8.6 s, 100 took 0.4 s (tried)
 SWEEP_PATIENCE = 60.0  # seconds
-EXPIRED = "expired"  # the end reason that makes an ended lease EXPIRED rather than REVOKED
 ABANDONED = "The portal stopped before the gateway's answer was read."
+HOLDS = frozenset({State.ACTIVE, State.PAUSED, State.ROTATING})  # a key is there, and blocked or not as the row says
 
 
 def settle_due(now: datetime | None = None) -> int:
     """Settle every intent that is due, endings first; answers how many were kept. A sweep: safe to repeat."""
     now = now or timezone.now()
-    due = list(Intent.objects.due(now).select_related("version__lease")[: 10 * BATCH])
+    due = list(Intent.objects.due(now).select_related("version__lease", "team")[: 10 * BATCH])
     return settle([intent for intent in due if _taken_over(intent, now)], seconds=SWEEP_PATIENCE)
 
 
 def settle(promises: Iterable[Intent], *, seconds: float = gateways.PATIENCE) -> int:
     """Try to keep these promises now, for at most `seconds` a batch; what fails is put off, never raised."""
     kept = 0
-    ordered = sorted(promises, key=lambda intent: intent.gateway_id)
-    for _, group in groupby(ordered, key=lambda intent: intent.gateway_id):
+    order = {kind: at for at, kind in enumerate(Intent.Kind.values)}
+    ordered = sorted(promises, key=lambda intent: (order[intent.kind], intent.gateway_id))
+    for (kind, _), group in groupby(ordered, key=lambda intent: (intent.kind, intent.gateway_id)):
         waiting = list(group)
         for start in range(0, len(waiting), BATCH):
             mine = [intent for intent in waiting[start : start + BATCH] if intent.claim(timezone.now())]
+            ends = time.monotonic() + seconds
             if mine:
-                kept += _settle_batch(mine, seconds)
+                kept += (_end_batch if kind == Intent.Kind.GONE else _keep_each)(mine, ends)
     return kept
 
 
@@ -52,15 +57,58 @@ def abandon_all(started_before: datetime) -> int:
     return running.update(due_at=started_before)
 
 
-def _settle_batch(batch: Sequence[Intent], seconds: float) -> int:
-    """Settle intents of one gateway; where it refuses them together, each half alone: one bad key holds up none."""
+def retry(intent: Intent, *, by: Actor) -> int:
+    """Try it now, whatever its back-off and the gateway's breaker say; 1: it was kept. Raises NotAllowed."""
+    require(by, Can.MANAGE_PLATFORM)
+    Gateway.objects.filter(pk=intent.gateway_id).update(next_try_at=None)
+    if not Intent.objects.filter(pk=intent.pk, issuing=False).update(due_at=timezone.now(), attempts=0):
+        return 0
+    intent.refresh_from_db()
+    return settle([intent])
+
+
+def force(intent: Intent, *, by: Actor, reason: str) -> Lease:
+    """Close our books on an ending that the gateway does not confirm; it is still retried.
+
+    Raises NotAllowed, NothingToForce. Source: Vault `sys/leases/revoke-force`.
+    """
+    require(by, Can.MANAGE_PLATFORM)
+    if intent.kind != Intent.Kind.GONE or intent.version is None or intent.issuing:
+        raise NothingToForce
+    with transaction.atomic():
+        lease = Lease.objects.select_for_update().get(pk=intent.version.lease_id)
+        audit.record("intent.forced", lease, by=by, reason=reason, version=intent.version.number)
+        _note_ended(lease, intent.version.pk, timezone.now())
+    return lease
+
+
+def forget(intent: Intent, *, by: Actor, reason: str) -> None:
+    """Drop a promise for good. A key that stays there without a lease is found again by reconcile.
+
+    Raises NotAllowed, NothingToForce for the net under an issue that still runs.
+    """
+    require(by, Can.MANAGE_PLATFORM)
+    if intent.issuing:
+        raise NothingToForce("It guards a key that is being issued at this moment.", action="Look again in a minute.")
+    with transaction.atomic():
+        subject = intent.version.lease if intent.version else intent.team
+        assert subject is not None  # noqa: S101  (a constraint of the table)
+        audit.record("intent.forgotten", subject, by=by, reason=reason, kind=intent.kind, error=intent.last_error)
+        if intent.kind == Intent.Kind.GONE and intent.version:
+            lease = Lease.objects.select_for_update().get(pk=intent.version.lease_id)
+            _note_ended(lease, intent.version.pk, timezone.now())
+        Intent.objects.filter(pk=intent.pk).delete()
+
+
+def _end_batch(batch: Sequence[Intent], ends: float) -> int:
+    """End keys of one gateway; where it refuses them together, each half alone: one bad key holds up none."""
     try:
-        with gateways.calling(batch[0].gateway, by=SYSTEM, seconds=seconds) as line:
+        with gateways.calling(batch[0].gateway, by=SYSTEM, seconds=ends - time.monotonic()) as line:
             there = _delete(line.client, batch)
     except GatewayRefused as error:
         if len(batch) > 1 and error.upstream not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             half = len(batch) // 2
-            return _settle_batch(batch[:half], seconds) + _settle_batch(batch[half:], seconds)
+            return _end_batch(batch[:half], ends) + _end_batch(batch[half:], ends)
         return _put_off(batch, error.message)
     except GatewayAway as error:
         return _put_off(batch, error.message)
@@ -73,6 +121,64 @@ def _settle_batch(batch: Sequence[Intent], seconds: float) -> int:
         else:
             _note_gone(intent, timezone.now())
     return len(batch) - len(there)
+
+
+def _keep_each(batch: Sequence[Intent], ends: float) -> int:
+    """Keep promises of one gateway one by one: block or shape."""
+    kept = 0
+    for intent in batch:
+        try:
+            with gateways.calling(intent.gateway, by=SYSTEM, seconds=ends - time.monotonic()) as line:
+                _carry(line, intent)
+        except (GatewayAway, GatewayRefused) as error:
+            _put_off([intent], error.message)
+        except Exception:
+            log.exception("settling_broke", gateway_id=intent.gateway_id)
+            _put_off([intent], "Something broke here; the log has it.")
+        else:
+            intent.keep(timezone.now())
+            kept += 1
+    return kept
+
+
+def _carry(line: gateways.Line, intent: Intent) -> None:
+    """Carry what our row says to the gateway. Raises LiteLLMError, GatewayRefused, GatewayAway."""
+    try:
+        if intent.version is None:
+            assert intent.team is not None  # noqa: S101  (a constraint of the table)
+            teams.place(line, intent.team)
+        elif intent.kind == Intent.Kind.BLOCK:
+            _block(line, intent)
+        elif _row(intent).state in HOLDS:
+            shape.fit(line.client, intent.version)
+    except LiteLLMError as error:
+        if error.applied is not False:
+            intent.unclear(timezone.now())
+        raise
+
+
+def _block(line: gateways.Line, intent: Intent) -> None:
+    """Block the key or let it answer, as its lease says now; if that changes meanwhile, promise it anew."""
+    assert intent.version is not None  # noqa: S101
+    lease, token = _row(intent), intent.version.token_hash or ""
+    if lease.state not in HOLDS:
+        return  # an ending has taken over
+    paused = lease.state == State.PAUSED
+    try:
+        (line.client.keys.block if paused else line.client.keys.unblock)(token)
+        if line.client.keys.info(token).blocked is not paused:
+            raise GatewayRefused(f"The gateway did not {'block' if paused else 'unblock'} the key.")
+    except KeyNotFound:
+        return  # reconcile closes the lease
+    if (_row(intent).state == State.PAUSED) is not paused:  # ours may have landed after the other's
+        Intent.objects.promise(intent.Kind.BLOCK, timezone.now(), gateway_id=intent.gateway_id, version=intent.version)
+
+
+def _row(intent: Intent) -> Lease:
+    """The lease as it is now."""
+    assert intent.version is not None  # noqa: S101
+    intent.version.refresh_from_db()
+    return intent.version.lease
 
 
 def _put_off(batch: Sequence[Intent], reason: str) -> int:
@@ -88,11 +194,13 @@ def _delete(client: Client, batch: Sequence[Intent]) -> set[int]:
     """
     hashes: dict[str, int] = {}
     for intent in batch:
-        if intent.version.token_hash:
-            hashes[intent.version.token_hash] = intent.pk
+        version = intent.version
+        assert version is not None  # noqa: S101  (a constraint of the table)
+        if version.token_hash:
+            hashes[version.token_hash] = intent.pk
         else:  # the proxy chose the secret, and its answer was lost: only the alias is known
-            for key in client.keys.list(alias=intent.version.alias):
-                if key.alias == intent.version.alias and key.token:
+            for key in client.keys.list(alias=version.alias):
+                if key.alias == version.alias and key.token:
                     hashes[key.token] = intent.pk
     if not hashes:
         return set()
@@ -111,27 +219,36 @@ def _is_there(client: Client, token: str) -> bool:
 
 
 def _taken_over(intent: Intent, now: datetime) -> bool:
-    """Close the lease of an issue that nobody runs any more. False: it was completed meanwhile."""
-    if not intent.issuing:
+    """Close the attempt of an issue or rotation that nobody runs any more. False: it was completed meanwhile."""
+    if not intent.issuing or intent.version is None:
         return True
     with transaction.atomic():
         lease = Lease.objects.select_for_update().get(pk=intent.version.lease_id)
         if not intent.abandon(now):
             return False
-        if lease.move({State.ISSUING}, State.FAILED, ended_at=now, end_reason=ABANDONED):
-            audit.record("key.issue_failed", lease, by=SYSTEM, reason=ABANDONED)
+        fail(lease, ABANDONED, now)
     return True
 
 
 def _note_gone(intent: Intent, now: datetime) -> None:
     """The key is not on the gateway: end the version, and the lease with its last one."""
+    assert intent.version is not None  # noqa: S101
     with transaction.atomic():
         lease = Lease.objects.select_for_update().get(pk=intent.version.lease_id)
-        lease.versions.filter(pk=intent.version_id, ended_at=None).update(ended_at=now)
+        _note_ended(lease, intent.version.pk, now)
         if not intent.watch(now):
             intent.delete()
-        if lease.state == State.REVOKING and not lease.versions.filter(ended_at=None).exists():
-            on_time = lease.end_reason == EXPIRED and lease.expires_at <= now
-            state = State.EXPIRED if on_time else State.REVOKED
-            if lease.move({State.REVOKING}, state, ended_at=now):
-                audit.record(f"key.{state.value}", lease, by=SYSTEM, reason=lease.end_reason)
+
+
+def _note_ended(lease: Lease, version_id: int, now: datetime) -> None:
+    """End a version of this (locked) lease, and the lease when it was the last one of an ending."""
+    gone = lease.versions.filter(pk=version_id, ended_at=None)
+    was_out = gone.exclude(issued_at=None).values_list("number", flat=True).first()
+    gone.update(ended_at=now)
+    if lease.state == State.REVOKING and not lease.versions.filter(ended_at=None).exists():
+        on_time = lease.end_reason == EndReason.EXPIRED and lease.expires_at <= now
+        state = State.EXPIRED if on_time else State.REVOKED
+        if lease.move({State.REVOKING}, state, ended_at=now):
+            audit.record(f"key.{state.value}", lease, by=SYSTEM, reason=lease.end_reason)
+    elif lease.state in HOLDS and was_out:
+        audit.record("key.version_ended", lease, by=SYSTEM, version=was_out)

@@ -1,0 +1,82 @@
+"""Pause and resume: the key stays, and does not answer. What must be is in the row; an intent carries it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.utils import timezone
+
+from keys.models import EndReason, Intent, Lease, State
+from keys.services import intents, letters
+from keys.services.errors import HolderLeft, NotNow
+from portal import audit
+from teams.access import SYSTEM, Actor, may_hold, require
+from teams.models import Team, User
+from teams.roles import Can
+
+
+def pause(lease: Lease, *, by: Actor, reason: str = "asked") -> Lease:
+    """Block the key until somebody resumes it; its time runs on. Safe to repeat.
+
+    While the gateway is away the lease is paused here already, and `is_pending` until it is blocked there.
+    Raises NotAllowed, NotNow. Source: LiteLLM `/key/block`.
+    """
+    require(by, Can.REVOKE_KEY, lease)
+    return _turn(lease, State.ACTIVE, State.PAUSED, by=by, reason=reason)
+
+
+def resume(lease: Lease, *, by: Actor) -> Lease:
+    """Let a paused key answer again. Safe to repeat. Raises NotAllowed, NotNow, HolderLeft."""
+    require(by, Can.REVOKE_KEY, lease)
+    if not may_hold(lease.holder, lease.team):
+        raise HolderLeft
+    return _turn(lease, State.PAUSED, State.ACTIVE, by=by, reason="")
+
+
+def pause_all(leases: Iterable[Lease], *, reason: str, seconds: float) -> None:
+    """Block the keys of somebody who may come back."""
+    promises: list[Intent] = []
+    for lease in leases:
+        promises += _promise(lease, State.ACTIVE, State.PAUSED, by=SYSTEM, reason=reason)
+    intents.settle(promises, seconds=seconds)
+
+
+def resume_for(sender: object = None, *, user: User, team: Team | None = None, by: Actor, **_: object) -> int:
+    """Let the keys of somebody who came back answer again, those that were blocked for leaving. Answers how many."""
+    blocked = Lease.objects.filter(holder=user, state=State.PAUSED, pause_reason=EndReason.LEFT)
+    if team is not None:
+        blocked = blocked.filter(team=team)
+    back = [lease for lease in blocked.select_related("team", "holder") if may_hold(user, lease.team)]
+    promises: list[Intent] = []
+    for lease in back:
+        promises += _promise(lease, State.PAUSED, State.ACTIVE, by=by, reason="")
+    intents.settle(promises)
+    return len(back)
+
+
+def _turn(lease: Lease, old: State, new: State, *, by: Actor, reason: str) -> Lease:
+    promises = _promise(lease, old, new, by=by, reason=reason)
+    if not promises and lease.state != new:
+        word = "paused" if new == State.PAUSED else "resumed"
+        raise NotNow(f"This key is {lease.get_state_display().lower()}: it cannot be {word}.")
+    intents.settle(promises)
+    lease.refresh_from_db()
+    return lease
+
+
+def _promise(lease: Lease, old: State, new: State, *, by: Actor, reason: str) -> list[Intent]:
+    """Turn the lease, and promise that each of its live keys follows; nothing if it is not `old` any more."""
+    now = timezone.now()
+    with transaction.atomic(durable=True):
+        if not lease.move({old}, new, pause_reason=reason[:200]):
+            return []
+        promises = [
+            Intent.objects.promise(Intent.Kind.BLOCK, now, gateway_id=lease.gateway_id, version=version)
+            for version in lease.versions.all()
+            if version.is_live
+        ]
+        done = "paused" if new == State.PAUSED else "resumed"
+        audit.record(f"key.{done}", lease, by=by, **({"reason": reason} if reason else {}))
+        letters.acted_on(lease, done, by=by, reason=reason)
+    return promises

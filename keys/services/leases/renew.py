@@ -1,0 +1,134 @@
+"""Renew a lease: from now, never past its max TTL, the proxy first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from keys.models import Intent, KeyRole, Lease, State
+from keys.models.role import SHORTEST_TTL
+from keys.services import gateways, intents, letters
+from keys.services.errors import EndedMeanwhile, GatewayAway, HolderLeft, NothingLeft, NotNow, OverLimit, RoleEnded
+from keys.services.shape import rest_of
+from keys.services.terms import SLACK, ceiling
+from portal import audit
+from portal.errors import Invalid, PortalError
+from portal.litellm import KeyNotFound, LiteLLMError, format_duration
+from teams.access import Actor, may_hold, require
+from teams.roles import Can
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What renewing would give, and what stands in the way. Times are UTC, money is USD."""
+
+    expires_at: datetime
+    capped: bool  # less than was asked: the max TTL is near
+    ceiling: Decimal | None  # the most it can cost from now until then; None: no limit of its own
+    problem: PortalError | None = None
+
+
+def renewal(lease: Lease, ttl: timedelta | None = None, now: datetime | None = None) -> Renewal:
+    """Work out a renewal by `ttl` (None: what its role gives at a time), counted from now. Never raises for limits.
+
+    It never makes a lease shorter. Source: Vault's `increment`, which counts from now as well.
+    """
+    now = now or timezone.now()
+    asked = lease.role.default_ttl if ttl is None else ttl
+    wanted = now + asked
+    expires_at = max(lease.expires_at, min(wanted, lease.max_expires_at))
+    window = str(lease.limits.get("budget_duration") or "")
+    return Renewal(
+        expires_at=expires_at,
+        capped=expires_at < wanted,
+        ceiling=ceiling(lease.max_budget, window, now, expires_at),
+        problem=_problem(lease, asked, now),
+    )
+
+
+def renew(lease: Lease, *, by: Actor, ttl: timedelta | None = None) -> Lease:
+    """Let the lease live `ttl` from now, or as much of it as its max TTL leaves; the proxy learns it first.
+
+    Raises NotAllowed, NotNow, NothingLeft, RoleEnded, HolderLeft, OverLimit, Invalid, GatewayAway, GatewayRefused,
+    EndedMeanwhile. After any of them the lease ends when it did before: our clock ends it even if the proxy has
+    the later time.
+    """
+    require(by, Can.RENEW_KEY, lease)
+    agreed = renewal(lease, ttl)
+    if agreed.problem:
+        raise agreed.problem
+    with gateways.calling(lease.gateway, by=by) as line:
+        _lengthen(line, lease, agreed.expires_at)
+    promises = _commit(lease, agreed.expires_at, by=by)
+    intents.settle(promises)
+    lease.refresh_from_db()
+    return lease
+
+
+def _problem(lease: Lease, asked: timedelta, now: datetime) -> PortalError | None:
+    if lease.state != State.ACTIVE or lease.expires_at <= now:
+        word = "over its time" if lease.state == State.ACTIVE else lease.get_state_display().lower()
+        return NotNow(f"This key is {word}: it cannot be renewed.")
+    if not may_hold(lease.holder, lease.team):
+        return HolderLeft()
+    if not KeyRole.objects.open_to(lease.team).filter(pk=lease.role_id).exists():
+        return RoleEnded(f"The key role {lease.role} is not open to {lease.team} any more, so this key is not renewed.")
+    if lease.max_expires_at - lease.expires_at < timedelta(seconds=1):
+        return NothingLeft(f"This key reached its max TTL: it ends {lease.max_expires_at:%a %d %b %Y, %H:%M} UTC.")
+    if asked < SHORTEST_TTL:
+        said = "The shortest TTL is 30 seconds."
+        return Invalid(said, details={"ttl": said})
+    if asked > lease.role.default_ttl:
+        said = f"{lease.role} gives {format_duration(lease.role.default_ttl)} at a time."
+        return OverLimit(said, details={"ttl": said})
+    return None
+
+
+def _lengthen(line: gateways.Line, lease: Lease, until: datetime) -> None:
+    """Have the proxy move the expiry. An answer that was not read is settled by a look.
+
+    Raises LiteLLMError, and NotNow for a key that somebody deleted there.
+    """
+    token = lease.current.token_hash or ""
+    try:
+        there = line.client.keys.update(token, duration=rest_of(until))
+        if there.expires and abs(there.expires - until) <= SLACK:
+            return
+    except KeyNotFound:
+        raise NotNow(
+            "The gateway does not have this key any more, so it cannot be renewed.",
+            action="Replace its secret, or issue another key.",
+        ) from None
+    except LiteLLMError as error:
+        if error.applied is False:
+            raise
+    read = line.client.keys.info(token)
+    if not read.expires or abs(read.expires - until) > SLACK:
+        line.client.keys.update(token, duration=rest_of(until))
+        read = line.client.keys.info(token)
+    if not read.expires or abs(read.expires - until) > SLACK:
+        raise GatewayAway(f"{lease.gateway} did not take the new expiry.")
+
+
+def _commit(lease: Lease, until: datetime, *, by: Actor) -> list[Intent]:
+    """Our row follows, if the lease still stands; the later of two renewals at once wins. Raises EndedMeanwhile."""
+    now = timezone.now()
+    with transaction.atomic(durable=True):
+        row = Lease.objects.select_for_update().get(pk=lease.pk)
+        if row.state not in {State.ACTIVE, State.ROTATING, State.PAUSED} or row.expires_at <= now:
+            raise EndedMeanwhile("This key was ended while it was being renewed.")
+        promises = []
+        before, row.expires_at = row.expires_at, max(row.expires_at, until)
+        if before != lease.expires_at or row.state != State.ACTIVE:  # somebody else changed it meanwhile
+            promises.append(
+                Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=row.gateway_id, version=row.current)
+            )
+        row.save(update_fields=["expires_at"])
+        row.versions.filter(pk=row.current.pk).update(dies_at=row.expires_at)
+        audit.record("key.renewed", row, by=by, before=before, expires_at=row.expires_at)
+        letters.acted_on(row, "renewed", by=by)
+    return promises
