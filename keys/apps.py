@@ -8,7 +8,9 @@ class KeysConfig(AppConfig):
 
     def ready(self) -> None:
         from keys.services import leases, teams
-        from teams.signals import access_ended, budget_changed
+        from teams.signals import access_ended, access_restored, budget_changed, team_ended
 
         access_ended.connect(leases.end_for, dispatch_uid="keys.leases.end_for")
+        access_restored.connect(leases.resume_for, dispatch_uid="keys.leases.resume_for")
+        team_ended.connect(leases.end_team, dispatch_uid="keys.leases.end_team")
         budget_changed.connect(teams.show_budget, dispatch_uid="keys.teams.show_budget")

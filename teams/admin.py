@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from portal import audit
 from portal.admin import ReadOnlyAdmin
+from teams.departures import came_back
 from teams.models import ApiToken, Membership, Team, User
 from teams.signals import access_ended
 
@@ -48,6 +49,8 @@ class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             audit.record("person.changed", obj, by=request.user, **changed)  # type: ignore[arg-type]
             # After the commit: ending keys commits by itself before a gateway hears of it.
             transaction.on_commit(lambda: access_ended.send(User, user=obj, team=None))
+            if obj.is_active:
+                transaction.on_commit(lambda: came_back(obj, None, by=request.user))  # type: ignore[arg-type]
 
 
 @admin.register(Team)

@@ -18,9 +18,10 @@ from django.utils.text import slugify
 from portal import audit, mail
 from portal.errors import Conflict, Invalid, NotAllowed, PortalError
 from teams.access import Actor, System, allowed, require
+from teams.departures import came_back
 from teams.models import ApiToken, Membership, Team, User
 from teams.roles import Can, MemberRole, Scope
-from teams.signals import access_ended, budget_changed
+from teams.signals import access_ended, budget_changed, team_ended
 
 LONGEST_TOKEN = timedelta(days=365)
 
@@ -100,6 +101,20 @@ def _within_ceiling(team: Team, before: Iterable[str], *, by: Actor) -> None:
             raise OverCeiling("The platform has set how often this team's budget resets.")
 
 
+def end_team(team: Team, *, by: Actor) -> Team:
+    """Let the team give no keys any more, and end those it has; its history stays. Raises NotAllowed."""
+    require(by, Can.MANAGE_PLATFORM)
+    with transaction.atomic():
+        team = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+        if team.ended_at:
+            return team
+        team.ended_at = timezone.now()
+        team.save(update_fields=["ended_at"])
+        audit.record("team.ended", team, by=by)
+    team_ended.send(Team, team=team, by=by)
+    return team
+
+
 def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[Membership, bool]:
     """Put a person into the team, or change their role there; True: they are new in it.
 
@@ -132,6 +147,7 @@ def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[
         )  # fmt: skip
     if unknown:
         mail.welcome(user.email or "", team.name, str(by))
+    came_back(user, team, by=by)
     if not new:
         access_ended.send(Team, user=user, team=team)  # a viewer may not hold keys; receivers look themselves
     return membership, new

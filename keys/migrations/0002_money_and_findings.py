@@ -174,6 +174,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='lease',
+            name='renewed_at',
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddField(
+            model_name='lease',
             name='pause_reason',
             field=models.CharField(blank=True, max_length=200),
         ),

@@ -103,6 +103,7 @@ class Lease(models.Model):
     issued_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     max_expires_at = models.DateTimeField()
+    renewed_at = models.DateTimeField(null=True)  # the last time
     ended_at = models.DateTimeField(null=True)
     end_reason = models.CharField(max_length=200, blank=True)
     pause_reason = models.CharField(max_length=200, blank=True)  # while it is paused

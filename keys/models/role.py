@@ -47,7 +47,9 @@ class Approval(db.TextChoices):
 
 class KeyRoleQuerySet(db.QuerySet["KeyRole"]):
     def open_to(self, team: Team) -> KeyRoleQuerySet:
-        """Roles that `team` may issue from."""
+        """Roles that `team` may issue from; none, when it has ended."""
+        if team.ended_at:
+            return self.none()
         return self.filter(ended_at=None).filter(Q(all_teams=True) | Q(teams=team)).distinct()
 
     def with_gateway(self) -> KeyRoleQuerySet:

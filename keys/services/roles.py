@@ -7,8 +7,10 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from keys.models import KeyRole
+from keys.services import leases
 from portal import audit
 from portal.errors import Conflict, Invalid
 from teams.access import Actor, require
@@ -36,6 +38,20 @@ def change(role: KeyRole, *, by: Actor, teams: Iterable[Team] | None = None, **f
         setattr(role, name, value)
     role.version = read + 1
     return _save(role, None if teams is None else list(teams), "role.changed", read=read, by=by)
+
+
+def end(role: KeyRole, *, by: Actor) -> KeyRole:
+    """Let nobody issue or renew from the role any more, and end the keys it gave; its history stays.
+
+    Raises NotAllowed. Source: the Vault engine, whose deletion of a role left its keys alive.
+    """
+    require(by, Can.MANAGE_PLATFORM)
+    with transaction.atomic():
+        if KeyRole.objects.filter(pk=role.pk, ended_at=None).update(ended_at=timezone.now()):
+            audit.record("role.ended", role, by=by)
+    role.refresh_from_db()
+    leases.end_role(role, by=by)
+    return role
 
 
 def _save(role: KeyRole, teams: list[Team] | None, action: str, *, read: int = 0, by: Actor) -> KeyRole:

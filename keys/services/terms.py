@@ -14,7 +14,7 @@ from django.utils import timezone
 from keys.models import Approval, KeyRole, Lease
 from keys.models.lease import ENDED
 from keys.models.role import SHORTEST_TTL, wrong_models
-from keys.services.errors import AllowanceSpent, ApprovalNeeded, OverLimit, RoleEnded
+from keys.services.errors import AllowanceSpent, ApprovalNeeded, OverLimit, RoleEnded, TeamEnded
 from portal.errors import Invalid, PortalError
 from portal.litellm import BudgetWindow, format_duration
 from teams.models import Team, User
@@ -117,6 +117,8 @@ def _windows(window: str, start: datetime, end: datetime) -> int:
 def _problems(ask: Ask, ttl: timedelta, holder: User) -> list[PortalError]:
     role = ask.role
     found: list[PortalError] = []
+    if ask.team.ended_at:
+        return [TeamEnded(f"{ask.team} was ended and gives no keys any more.")]
     if not KeyRole.objects.open_to(ask.team).filter(pk=role.pk).exists():
         return [RoleEnded(f"The key role {role} is not open to {ask.team}.")]
     if role.approval != Approval.AUTO:

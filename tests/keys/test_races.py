@@ -15,7 +15,7 @@ from django.utils import timezone
 from keys.models import Gateway, Intent, KeyRole, KeyVersion, Lease, State
 from keys.services import gateways, intents, leases, roles
 from keys.services.errors import AllowanceSpent, AlreadyIssued, EndedMeanwhile, GatewayAway, GatewayRefused
-from keys.services.leases import end
+from keys.services.leases import ending
 from keys.services.terms import Ask
 from portal import audit
 from portal.errors import PortalError
@@ -276,7 +276,7 @@ def test_a_revoked_key_dies_soon_after_the_proxy_is_back(sandbox, team, alice, m
 
 
 def test_an_intent_that_another_worker_forgets_at_this_moment_is_lost_and_no_error(sandbox, make_key, monkeypatch):
-    end._end(make_key().lease, by=access.SYSTEM, reason="asked")
+    ending._end(make_key().lease, by=access.SYSTEM, reason="asked")
     intent = Intent.objects.get()
     read = Intent.refresh_from_db
 

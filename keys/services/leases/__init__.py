@@ -1,23 +1,24 @@
 """The verbs of a lease: issue, renew, rotate, pause, resume, revoke, expire."""
 
 from keys.services.attempts import Issued, Trial
-from keys.services.leases.end import (
+from keys.services.leases.ending import (
     Ending,
     Reach,
-    end_all_of,
     end_for,
     end_orphaned,
+    end_role,
+    end_team,
     expire_overdue,
     reach,
     revoke,
     revoke_many,
 )
-from keys.services.leases.issue import issue, open_roles
-from keys.services.leases.pause import pause, resume, resume_for
-from keys.services.leases.renew import Renewal, renew, renewal
-from keys.services.leases.rotate import GRACE, REPLACE, rotate
+from keys.services.leases.issuing import issue, open_roles
+from keys.services.leases.pausing import pause, resume, resume_for
+from keys.services.leases.renewing import Renewal, renew, renewal
+from keys.services.leases.rotating import GRACE, REPLACE, rotate
 from keys.services.terms import Ask, Terms, terms
 
-__all__ = ["GRACE", "REPLACE", "Ask", "Ending", "Issued", "Reach", "Renewal", "Terms", "Trial", "end_all_of",
-           "end_for", "end_orphaned", "expire_overdue", "issue", "open_roles", "pause", "reach", "renew", "renewal",
-           "resume", "resume_for", "revoke", "revoke_many", "rotate", "terms"]  # fmt: skip
+__all__ = ["GRACE", "REPLACE", "Ask", "Ending", "Issued", "Reach", "Renewal", "Terms", "Trial", "end_for",
+           "end_orphaned", "end_role", "end_team", "expire_overdue", "issue", "open_roles", "pause", "reach", "renew",
+           "renewal", "resume", "resume_for", "revoke", "revoke_many", "rotate", "terms"]  # fmt: skip

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from keys.models import EndReason, Intent, Lease, SpendDay, State
+from keys.models import EndReason, Intent, KeyRole, Lease, SpendDay, State
 from keys.models.lease import LIVE, LeaseQuerySet
 from keys.services import gateways, intents, letters
-from keys.services.leases import pause
+from keys.services.leases.pausing import pause_all
 from portal import audit
 from portal.errors import PortalError
 from teams.access import SYSTEM, Actor, allowed, may_hold, require
@@ -103,7 +103,7 @@ def end_orphaned(now: datetime | None = None) -> dict[str, int]:
     now = now or timezone.now()
     ended = _end_all((lease, lease.why_orphaned) for lease in _some(Lease.objects.orphaned(now)))
     graced = [lease for lease in _some(Lease.objects.in_grace(now)) if lease.state == State.ACTIVE]
-    pause.pause_all(graced, reason=EndReason.LEFT, seconds=intents.SWEEP_PATIENCE)
+    pause_all(graced, reason=EndReason.LEFT, seconds=intents.SWEEP_PATIENCE)
     over = Departure.objects.filter(closed_at=None, held=False, due_at__lte=now)
     over.update(closed_at=now, outcome="keys revoked")
     return {"ended": ended, "blocked": len(graced)}
@@ -119,14 +119,19 @@ def end_for(sender: object = None, *, user: User, team: Team | None = None, **_:
         held = held.filter(team=team)
     gone = [lease for lease in held.select_related("team") if not may_hold(user, lease.team)]
     graced = set(Lease.objects.in_grace(timezone.now()).filter(pk__in=[each.pk for each in gone]))
-    pause.pause_all([lease for lease in gone if lease in graced], reason=EndReason.LEFT, seconds=gateways.PATIENCE)
+    pause_all([lease for lease in gone if lease in graced], reason=EndReason.LEFT, seconds=gateways.PATIENCE)
     ending = ((lease, EndReason.LEFT) for lease in gone if lease not in graced)
     return _end_all(ending, seconds=gateways.PATIENCE)
 
 
-def end_all_of(leases: LeaseQuerySet, reason: EndReason, *, by: Actor) -> int:
-    """End these because their team or role ended, by whom. Answers how many."""
-    return _end_all(((lease, reason) for lease in leases.live()), by=by, seconds=gateways.PATIENCE)
+def end_team(sender: object = None, *, team: Team, by: Actor, **_: object) -> int:
+    """End what a team holds, because it was ended. Answers how many."""
+    return _end_all(((lease, EndReason.TEAM) for lease in team.leases.live()), by=by, seconds=gateways.PATIENCE)
+
+
+def end_role(role: KeyRole, *, by: Actor) -> int:
+    """End what was issued from a role, because it was ended. Answers how many."""
+    return _end_all(((lease, EndReason.ROLE) for lease in role.leases.live()), by=by, seconds=gateways.PATIENCE)
 
 
 def _some(leases: LeaseQuerySet) -> list[Lease]:
