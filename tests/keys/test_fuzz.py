@@ -1,4 +1,4 @@
-"""Issues, revocations and the sweeps of four hosts at once, cut at random; then the books.
+"""Every verb and the sweeps of four hosts at once, cut at random; then the books.
 
 The faults are drawn from the seed, how the threads meet is not: a failure names what it found, not how to repeat it.
 """
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ISSUERS, ISSUES = 4, 4
 AHEAD = (0, 61, 61, 400)  # seconds: the clocks of the hosts that sweep
-PATHS = ["/key/generate", "/key/generate", "/key/info", "/key/delete", "/key/update", "/key/list"]
+PATHS = ["/key/generate", "/key/generate", "/key/info", "/key/delete", "/key/update", "/key/list", "/key/*block"]
 
 
 class Killed(BaseException):
@@ -76,6 +76,21 @@ def test_whatever_is_cut_the_keys_on_the_gateway_are_those_that_somebody_holds(
 
         return issue
 
+    def change_one() -> None:
+        """The holders' verbs, on whatever lives."""
+        lease = Lease.objects.live().order_by("?").first()
+        if lease is None:
+            return
+        verb = random.choice(["rotate", "replace", "renew", "pause", "resume"])
+        with contextlib.suppress(PortalError):
+            if verb in {"rotate", "replace"}:
+                secrets.pop(lease.pk, None)  # whatever becomes of it, the new secret may be nobody's
+                leases.rotate(lease, by=alice, grace=timedelta(hours=verb == "rotate"))
+            elif verb == "renew":
+                leases.renew(lease, by=alice)
+            else:
+                getattr(leases, verb)(lease, by=ines)
+
     def issue_all() -> list[object]:
         try:
             return together(*(issuer(number) for number in range(ISSUERS)))
@@ -101,13 +116,20 @@ def test_whatever_is_cut_the_keys_on_the_gateway_are_those_that_somebody_holds(
 
         return run
 
-    answers, *others = together(issue_all, *map(until_done, [revoke_one, *map(sweep, AHEAD)]))
+    others = [revoke_one, change_one, change_one, *map(sweep, AHEAD)]
+    answers, *said = together(issue_all, *map(until_done, others))
     assert answers == [None] * ISSUERS
-    assert others == [None] * (1 + len(AHEAD))
+    assert said == [None] * len(others)
 
     sandbox.faults._plans.clear()  # what is held stays held, and lands late
     after_horizon(between=sandbox.faults.release)
-    assert not Lease.objects.exclude(state__in=ENDED | {State.ACTIVE}).exists()
-    assert not Intent.objects.exists()
+    assert not Lease.objects.exclude(state__in=ENDED | {State.ACTIVE, State.PAUSED}).exists()
+    assert not Intent.objects.exclude(kind=Intent.Kind.GONE, due_at__gt=timezone.now()).exists()  # only graces that run
     assert sandbox.balances(team)
-    assert sandbox.keys_there(team) == {hash_key(secrets[lease.pk]) for lease in Lease.objects.live()}
+    live = Lease.objects.live()
+    known = {hash_key(secrets[lease.pk]) for lease in live if lease.pk in secrets}
+    assert known <= sandbox.keys_there(team)
+    for lease in live:
+        for version in lease.versions.all():
+            if version.is_live:
+                assert sandbox.client.keys.info(version.token_hash).blocked is (lease.state == State.PAUSED)
