@@ -143,6 +143,19 @@ class BudgetWindow(StrEnum):
             case _:
                 return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
 
+    def last_reset(self, before: datetime) -> datetime:
+        """The latest reset no later than `before` (aware; the answer is UTC): when its running window began."""
+        end = self.next_reset(before)
+        match self:
+            case BudgetWindow.HOUR:
+                return end - timedelta(hours=1)
+            case BudgetWindow.DAY:
+                return end - timedelta(days=1)
+            case BudgetWindow.WEEK:
+                return end - timedelta(days=7)
+            case _:
+                return (end - timedelta(days=1)).replace(day=1)
+
     def resets_between(self, start: datetime, end: datetime) -> int:
         """How many resets fall after `start` and no later than `end`."""
         first, last = self.next_reset(start), end.astimezone(UTC)

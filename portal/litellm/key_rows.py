@@ -62,6 +62,9 @@ class IssuedKey(Row):
 class KeyInfo(Row):
     """A key as the proxy knows it. Money is USD, times are UTC. `token` is empty where the answer does not
     tell it.
+
+    `spend` is the counter of the running window, with what was carried over; `total_spend` is what this hash
+    itself has spent in all its life.
     """
 
     token: str = rows.word()

@@ -149,8 +149,11 @@ class Keys:
         """Change a key; what is left out stays, None clears.
 
         `duration` counts from now and revives an expired key; `metadata` is replaced whole, with the
-        per-model limits in it (LiteLLM's rules). Raises KeyNotFound, TeamNotFound (the key's team is
-        missing), AlreadyExists, Invalid.
+        per-model limits in it; `spend` sets the counter of the window and leaves `total_spend`; the same
+        `budget_duration` again starts no new window (LiteLLM's rules). A new `team_id` is held against the
+        models, limits and user that the key had **before** this call: set those first, in a call of their own.
+        Raises KeyNotFound, TeamNotFound (the key's team is missing), AlreadyExists, Invalid, Forbidden (the
+        key does not suit the team).
         """
         named = _named(locals(), but={"key", "by_alias"})
         if (key is None) == (by_alias is None):
@@ -253,9 +256,11 @@ class Keys:
         return rows.walk(page_of)
 
     def block(self, key: str) -> KeyInfo:
+        """Refuse calls with a key from now on. Safe to repeat, also when it expired. Raises KeyNotFound (deleted)."""
         return self._http.fetch(KeyInfo.read, "POST", "/key/block", json={"key": token_of(key)})
 
     def unblock(self, key: str) -> KeyInfo:
+        """Allow calls again. Safe to repeat, also when it was never blocked. Raises KeyNotFound (deleted)."""
         return self._http.fetch(KeyInfo.read, "POST", "/key/unblock", json={"key": token_of(key)})
 
     def health(self) -> KeyHealth:

@@ -59,6 +59,9 @@ class KeyModelDay:
     token: str
     model: str
     metrics: Metrics
+    alias: str | None = None  # as it is now; a deleted key keeps its last one
+    team_id: str | None = None
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,9 @@ class DailyActivity(Row):
     def by_key_and_model(self) -> Iterator[KeyModelDay]:
         for model, part in (self.breakdown.get("models") or {}).items():
             for token, of_key in (part.get("api_key_breakdown") or {}).items():
-                yield KeyModelDay(self.day, token, model, Metrics.read(of_key["metrics"]))
+                who = of_key.get("metadata") or {}
+                names = (who.get("key_alias"), who.get("team_id"), who.get("user_id"))
+                yield KeyModelDay(self.day, token, model, Metrics.read(of_key["metrics"]), *names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +146,12 @@ class Spend:
 
     def daily_activity(self, start: date, end: date, **only: Any) -> Iterator[DailyActivity]:
         """Each UTC day from `start` to `end`, both included, page by page; filters `user_id`, `model`,
-        `api_key`.
+        `api_key` (one hash).
 
-        Add up the parts: a day, even one key and model of it, may stand on two pages. A row that is new since
-        the first page may push one over to the next, told twice: walk again later. Raises Invalid.
+        Refused calls are there too, with a failure and no spend, and so are deleted keys. Add up the parts: a
+        day, even one key and model of it, may stand on two pages, and the proxy's own totals are of one page.
+        A row that is new since the first page may push one over to the next, told twice: walk again later.
+        Raises Invalid.
         """
 
         def page_of(page: int) -> Page[DailyActivity]:

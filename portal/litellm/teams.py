@@ -14,7 +14,7 @@ from portal.litellm.durations import BudgetWindow
 from portal.litellm.http import LISTS, Http
 from portal.litellm.key_rows import KeyInfo, token_of
 from portal.litellm.keys import Money
-from portal.litellm.rows import Page, Row
+from portal.litellm.rows import UNSET, Page, Row, Unset
 
 LARGEST_PAGE = 100
 MemberRole = Literal["user", "admin"]  # making an admin needs a licence: LicenceNeeded
@@ -55,14 +55,32 @@ class Team(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership(Row):
-    """What one member has spent in a team (USD), and may spend there."""
+    """What one member's keys have spent in a team (USD), and may spend there.
+
+    `spend` is of the running window, `total_spend` of all time. A `user_id` that only `member_update` named is
+    here too, although it is no member and perhaps no user.
+    """
 
     user_id: str = rows.word()
     team_id: str = rows.word()
     budget_id: str | None = rows.text()
     spend: Decimal = rows.total()
     total_spend: Decimal = rows.total()
-    budget: Mapping[str, Any] = rows.table("litellm_budget_table")
+    max_budget: Decimal | None
+    budget_duration: str | None
+    budget_reset_at: datetime | None
+    budget: Mapping[str, Any] = rows.table("litellm_budget_table")  # all that the proxy keeps of it
+
+    @classmethod
+    def read(cls, data: Any, **known: Any) -> Membership:
+        budget = data.get("litellm_budget_table") or {}
+        return super(Membership, cls).read(
+            data,
+            max_budget=rows.to_money(budget.get("max_budget")),
+            budget_duration=rows.to_text(budget.get("budget_duration")),
+            budget_reset_at=rows.to_time(budget.get("budget_reset_at")),
+            **known,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +123,13 @@ class Teams:
         """Teams that the caller may join."""
         return self._http.fetch(_teams, "GET", "/team/available", limit=LISTS)
 
-    def info(self, team_id: str) -> TeamInfo:
-        """Raises TeamNotFound, Forbidden."""
-        return self._http.fetch(TeamInfo.read, "GET", "/team/info", params={"team_id": team_id}, limit=LISTS)
+    def info(self, team_id: str, *, key_limit: int | None = None) -> TeamInfo:
+        """A team with its members and all its keys, or `key_limit` of them, at least 1; members are never cut.
+
+        Raises TeamNotFound, Forbidden.
+        """
+        params = {"team_id": team_id, "key_limit": key_limit}
+        return self._http.fetch(TeamInfo.read, "GET", "/team/info", params=params, limit=LISTS)
 
     def new(self, *, team_id: str | None = None, alias: str | None = None, **fields: Any) -> Team:
         """Make a team; fields as LiteLLM calls them: `models`, `max_budget`, `budget_duration`, `tpm_limit`,
@@ -152,20 +174,39 @@ class Teams:
         email: str | None = None,
         role: MemberRole = "user",
         max_budget_in_team: Money | None = None,
+        budget_duration: str | None = None,
         **more: Any,
     ) -> Team:
         """Add one person, who is made if unknown. Raises AlreadyExists, TeamNotFound, LicenceNeeded (role
         admin).
+
+        A budget that `member_update` gave before stays, whatever is sent here.
         """
         member = {**_who(user_id, email), "role": role}
-        body = {"team_id": team_id, "member": member, "max_budget_in_team": max_budget_in_team, **more}
+        limits = {"max_budget_in_team": max_budget_in_team, "budget_duration": budget_duration}
+        body = {"team_id": team_id, "member": member, **_wire(limits), **more}
         body = {name: value for name, value in body.items() if value is not None}
         return self._http.fetch(Team.read, "POST", "/team/member_add", json=body)
 
     def member_update(
-        self, team_id: str, *, user_id: str | None = None, email: str | None = None, **fields: Any
+        self,
+        team_id: str,
+        *,
+        user_id: str | None = None,
+        email: str | None = None,
+        role: MemberRole | Unset = UNSET,
+        max_budget_in_team: Money | Unset | None = UNSET,
+        budget_duration: str | Unset | None = UNSET,
+        **more: Any,
     ) -> Mapping[str, Any]:
-        """Change a member's `role`, `max_budget_in_team`, limits; answers with what was asked."""
+        """Change what somebody's keys may spend in a team; what is left out stays, None clears. It answers with
+        what was asked, and holds from the next call on.
+
+        Whoever is named by `user_id` need not be a member, nor a user. The proxy reads all keys of the team for
+        it. Raises TeamNotFound, Invalid (unknown e-mail), LicenceNeeded (role admin).
+        """
+        named = {"role": role, "max_budget_in_team": max_budget_in_team, "budget_duration": budget_duration}
+        fields = {name: value for name, value in {**named, **more}.items() if value is not UNSET}
         body = {**_wire(fields), **_who(user_id, email), "team_id": team_id}
         return self._http.fetch(rows.to_table, "POST", "/team/member_update", json=body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -32,6 +33,10 @@ def ledger(proxy, token):
                     tokens + counted.total_tokens,
                 )
     return found
+
+
+def lines(proxy, **only):
+    return [line for day in proxy.client.spend.daily_activity(*days(), **only) for line in day.by_key_and_model()]
 
 
 def close(a, b):
@@ -96,6 +101,53 @@ def test_a_ledger_in_small_pages_adds_up_to_the_same(proxy):
         more, page = body["metadata"]["has_more"], page + 1
     assert page == 4
     assert close(total, whole)
+
+
+def test_the_totals_of_a_ledger_are_of_one_page(proxy):
+    key = proxy.key()
+    for model in ("gpt-4o", "gpt-4o-mini"):
+        assert proxy.works(key.key, model)
+    eventually(lambda: len(ledger(proxy, key.token)) == 2)
+    start, end = days()
+    query = f"start_date={start}&end_date={end}&api_key={key.token}"
+    first, second, past = (
+        proxy.http("GET", f"/user/daily/activity?{query}&page_size=1&page={page}").json() for page in (1, 2, 3)
+    )
+    for body, more in ((first, True), (second, False)):
+        facts = body["metadata"]
+        assert (facts["has_more"], facts["total_pages"], facts["total_api_requests"]) == (more, 2, 1)
+        assert facts["total_spend"] == body["results"][0]["metrics"]["spend"] > 0
+    assert (past["results"], past["metadata"]["has_more"]) == ([], False)
+
+
+def test_a_ledger_is_asked_for_one_key_and_names_it(proxy):
+    team, user = proxy.team(), proxy.name("user")
+    key, other = proxy.key(alias=proxy.name("one"), team_id=team.team_id, user_id=user), proxy.key()
+    assert proxy.works(key.key)
+    assert proxy.works(other.key)
+    eventually(lambda: ledger(proxy, key.token) and ledger(proxy, other.token))
+    for query, found in (
+        ({"api_key": f"{key.token},{other.token}"}, set()),
+        ({"api_key": key.token, "model": "openai/gpt-4o"}, {key.token}),
+        ({"api_key": key.token, "model": "gpt-4o"}, set()),
+        ({"user_id": user}, {key.token}),
+    ):
+        assert {line.token for line in lines(proxy, **query)} == found, query
+    proxy.client.keys.delete(key.token)
+    [line] = lines(proxy, api_key=key.token)
+    assert (line.alias, line.team_id, line.user_id) == (key.alias, team.team_id, user)
+
+
+def test_calls_that_a_key_may_no_longer_make_are_its_failures(proxy):
+    blocked, deleted = proxy.key(blocked=True, team_id=proxy.team().team_id), proxy.key()
+    proxy.client.keys.delete(deleted.token)
+    for key in (blocked, deleted):
+        assert not proxy.works(key.key, "gpt-4o-mini")
+        eventually(partial(ledger, proxy, key.token))
+        [line] = lines(proxy, api_key=key.token)
+        counted = line.metrics
+        assert (line.model, line.team_id) == ("openai/gpt-4o-mini", key.team_id)
+        assert (counted.spend, counted.successful_requests, counted.failed_requests) == (0, 0, 1)
 
 
 def test_a_ledger_needs_two_days(proxy):

@@ -10,13 +10,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from . import auth, chat, credentials, health, keys, ledger, lookup, models, store, teams, totals, users
+from . import auth, chat, credentials, health, keys, ledger, lookup, members, models, store, teams, totals, users
 from .models import DEFAULT_MODELS, Model
 from .refusals import Refusal, failure
 from .web import Answer, Request, Rules, find, parse, query_of, validated
 
 # Importing the rooms adds their routes.
-ROOMS = (chat, credentials, health, keys, ledger, lookup, models, teams, totals, users)
+ROOMS = (chat, credentials, health, keys, ledger, lookup, members, models, teams, totals, users)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -27,7 +27,8 @@ class Sandbox:
 
     Behaves like LiteLLM 1.106.2 where the contract suite looks (`tests/contract`). Safe with several threads
     and processes on one file. No secret is stored, only sha256 hashes. `clock` gives the time in UTC. Spend
-    is visible at once, where the real proxy takes seconds.
+    is visible at once, where the real proxy takes seconds; nor does a running call reserve what it could cost
+    at most, for which the real proxy refuses a second one beside it when the budget is nearly that small.
     """
 
     def __init__(
@@ -81,10 +82,16 @@ class Sandbox:
 
     def _admit(self, request: Request) -> None:
         """The checks before any handler, in the proxy's order."""
-        request.caller = caller = auth.authenticate(request)
+        try:
+            request.caller = caller = auth.authenticate(request)
+            if caller.key is not None:
+                auth.check_life(caller.key, request.now)
+        except Refusal:
+            if request.method == "POST" and request.route.who == "llm":
+                chat.turn_away(request)
+            raise
         if caller.key is None:
             return
-        auth.check_life(caller.key, request.now)
         auth.check_route(request)
         if request.route.charged:
             chat.check_budgets(request)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from . import ledger
+from .auth import Caller, bearer, digest
 from .models import check_models, offered
 from .refusals import Refusal, failure
 from .store import Row
@@ -45,14 +46,15 @@ def check_budgets(request: Request) -> None:
     caller = request.caller
     if caller.key is None:
         return
-    check_spent(caller.key, f"Key=key ({caller.key['key_name']})")
+    check_spent(caller.key, f"Key={caller.key['key_alias'] or 'key'} ({caller.key['key_name']})")
     if caller.team:
-        # A team may spend exactly its budget, so one of 0 lets the first call through (LiteLLM 1.106.2, seen).
-        check_spent(caller.team, f"Team={caller.team['team_id']}", beyond=True)
+        # A budget of a member needs no member: a row that an update made is enough (LiteLLM 1.106.2, seen).
         membership = request.db.get("members", f"{caller.team['team_id']}/{caller.user_id}")
         if membership and (limit := membership["litellm_budget_table"]):
             owner = f"User={caller.user_id} in Team={caller.team['team_id']}"
             check_spent(membership | {"max_budget": limit["max_budget"]}, owner)
+        # A team may spend exactly its budget, so one of 0 lets the first call through (LiteLLM 1.106.2, seen).
+        check_spent(caller.team, f"Team={caller.team['team_id']}", beyond=True)
     elif caller.user and (most := caller.user["max_budget"]) is not None and caller.user["spend"] >= most:
         spend = caller.user["spend"]
         raise over_budget(f"ExceededBudget: User={caller.user_id} over budget. Spend={spend}, Budget={most}")
@@ -121,6 +123,19 @@ def call(request: Request, endpoint: str, needs: str, label: str = "", text: str
     done = Call(asked, f"chatcmpl-{uuid.uuid4()}", int(request.now.timestamp()), prompt, completion, cost)
     ledger.record(request, endpoint, name, model, done.id, prompt, completion, cost)
     return done
+
+
+def turn_away(request: Request) -> None:
+    """Count a call that failed at its key, blocked, expired or deleted, as one more failed request of that key."""
+    secret = bearer(request.headers)
+    if not secret.startswith("sk-"):
+        return
+    token = digest(secret)
+    request.caller = Caller(request.db.get("keys", token) or {"token": token, "user_id": None, "team_id": None})
+    name = str(request.body.get("model")) if isinstance(request.body, dict) else ""
+    model = next((model for model in offered(request) if model.name == name), None)
+    endpoint = request.path if request.path == "/v1/messages" else request.path.removeprefix("/v1")
+    ledger.record(request, endpoint, name, model, failed=True)
 
 
 def count_tokens(said: Any) -> int:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from . import shapes
 from .auth import SHORTEST, digest, hashed, only_admin, short
-from .refusals import LICENCE, Refusal, detail, failure, invalid, no_team, quoted, unauthorized, unlicensed
+from .moves import check_team_of
+from .refusals import LICENCE, Refusal, detail, failure, invalid, quoted, unauthorized, unlicensed
 from .store import Exists, Row, Store, names
 from .web import Request, route, shape, validated
 from .windows import BadDuration, lifetime, next_reset, stamp, zulu
@@ -226,7 +227,8 @@ def update(request: Request) -> Row:
 def change(request: Request, token: str, data: Row) -> Row:
     """Apply an update: an absent field stays, a null clears (LiteLLM 1.106.2, seen)."""
     db, now = request.db, request.now
-    if db.get("keys", token) is None:
+    row = db.get("keys", token)
+    if row is None:
         raise missing("Key not found.")
     check_alias(db, data, but=token)
     check_licence(data, "auth_error", "None")
@@ -237,22 +239,28 @@ def change(request: Request, token: str, data: Row) -> Row:
             "Parse errors: [`data.models`: A value is required but not set]",
             400,
         )
-    if data.get("team_id") and db.get("teams", data["team_id"]) is None:
-        raise auth_quoted(404, no_team(data["team_id"]))
+    check_team_of(db, row, data)
     change = {name: value for name, value in data.items() if name in shapes.KEY_ROW and name not in NOT_COLUMNS}
     if "duration" in data:
         change |= new_expiry(data["duration"], request)
     if "budget_duration" in data:
         window = data["budget_duration"]
         change["budget_reset_at"] = window and stamp(next_reset(window, now))
+    if data.get("team_id") == "":
+        del change["team_id"]
+    return written(request, token, change, data)
+
+
+def written(request: Request, token: str, change: Row, limits: Row) -> Row:
+    """Write what is checked, whatever else happened to the row meanwhile; `limits` may go into the metadata."""
+    db, now = request.db, stamp(request.now)
     with db.write():
         row = db.get("keys", token)
         if row is None:
             raise missing("Key not found.")
-        if any(data.get(name) is not None for name in IN_METADATA):
-            change["metadata"] = with_limits(data, change.get("metadata") or row["metadata"] or {})
-        row |= change | {"updated_at": stamp(now), "settings_updated_at": stamp(now)}
-        row |= {"updated_by": request.caller.user_id}
+        if any(limits.get(name) is not None for name in IN_METADATA):
+            change["metadata"] = with_limits(limits, change.get("metadata") or row["metadata"] or {})
+        row |= change | {"updated_at": now, "settings_updated_at": now, "updated_by": request.caller.user_id}
         db.put("keys", token, row | {"metadata": row["metadata"] or {}})
     return row
 
@@ -296,7 +304,7 @@ def set_blocked(request: Request, blocked: bool) -> Row:
     sent = request.body["key"]
     if not sent.startswith("sk-") and not re.fullmatch(r"[0-9a-f]{64}", sent):
         raise failure(400, "Invalid key format.", "bad_request_error", "key")
-    return change(request, hashed(sent), {"blocked": blocked})
+    return written(request, hashed(sent), {"blocked": blocked}, {})  # also where an update finds no team
 
 
 @route("POST", "/key/block", who="own", shape={"key": "text!"})

@@ -134,13 +134,15 @@ def activity(request: Request, entity: str, default_size: int) -> Row:
     size = request.number("page_size", default_size, most=1000)
     where, values = ["day BETWEEN ? AND ?"], list(days)
     filters = {"user_id": query.get("user_id"), "model": query.get("model"), "token": query.get("api_key")}
-    filters["team_id"] = query.get("team_ids")
     if not request.caller.admin:
         filters["user_id"] = request.caller.user_id
     for column, value in filters.items():
         if value:
-            where.append(f"{column} IN ({','.join('?' * len(value.split(',')))})")
-            values += value.split(",")
+            where.append(f"{column} = ?")  # one value each: a list of keys finds none (LiteLLM 1.106.2, seen)
+            values.append(value)
+    if teams := query.get("team_ids"):
+        where.append(f"team_id IN ({','.join('?' * len(teams.split(',')))})")
+        values += teams.split(",")
     condition = " AND ".join(where)
     total = db.sql(f"SELECT count(*) FROM daily WHERE {condition}", *values)[0][0]
     rows = db.sql(

@@ -144,12 +144,12 @@ def membership(row: Row) -> Row:
         "budget_id": row["budget_id"],
         "spend": row["spend"],
         "total_spend": row["total_spend"],
-        "litellm_budget_table": row["litellm_budget_table"],
+        "litellm_budget_table": row["litellm_budget_table"] and zulu(row["litellm_budget_table"]),
     }
 
 
 def budget(id_: str, now: str, **limits: object) -> Row:
-    """A private budget row, such as a soft budget or a member's budget makes."""
+    """A private budget row, such as a soft budget or a member's budget makes; times as stored."""
     row = blank(
         "budget_id soft_budget max_budget max_parallel_requests tpm_limit rpm_limit tpd_limit "
         "model_max_budget "
@@ -158,7 +158,7 @@ def budget(id_: str, now: str, **limits: object) -> Row:
         created_at=now,
         model_max_budget=None,
     )
-    return zulu(row | limits)
+    return row | limits
 
 
 def shared_budget(key: Row, soft_budget: float) -> Row:

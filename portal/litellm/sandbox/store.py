@@ -39,6 +39,7 @@ CREATE INDEX IF NOT EXISTS members_team ON members (json_extract(doc, '$.team_id
 CREATE INDEX IF NOT EXISTS keys_reset ON keys (json_extract(doc, '$.budget_reset_at'));
 CREATE INDEX IF NOT EXISTS teams_reset ON teams (json_extract(doc, '$.budget_reset_at'));
 CREATE INDEX IF NOT EXISTS users_reset ON users (json_extract(doc, '$.budget_reset_at'));
+CREATE INDEX IF NOT EXISTS members_reset ON members (json_extract(doc, '$.litellm_budget_table.budget_reset_at'));
 """
 BUSY = 30  # seconds a writer waits for another process's short transaction
 
@@ -101,14 +102,20 @@ class Store:
 
     def reset_budgets(self, now: datetime) -> None:
         """Zero the spend of every window that has ended; the proxy's own job does it every few minutes."""
-        for table, key in (("keys", "token"), ("teams", "team_id"), ("users", "user_id")):
-            due = ("$budget_reset_at <= ?", stamp(now))
+        for table, id_, inside in (
+            ("keys", ("token",), ""),
+            ("teams", ("team_id",), ""),
+            ("users", ("user_id",), ""),
+            ("members", ("team_id", "user_id"), "litellm_budget_table"),
+        ):
+            due = (f"${inside}.budget_reset_at <= ?" if inside else "$budget_reset_at <= ?", stamp(now))
             if not self.count(table, *due):
                 continue
             with self.write():
                 for doc in self.find(table, *due):
-                    doc |= {"spend": 0.0, "budget_reset_at": stamp(next_reset(doc["budget_duration"], now))}
-                    self.put(table, doc[key], doc)
+                    window = doc[inside] if inside else doc
+                    window["budget_reset_at"] = stamp(next_reset(window["budget_duration"], now))
+                    self.put(table, "/".join(doc[name] for name in id_), doc | {"spend": 0.0})
 
 
 def fields(condition: str) -> str:

@@ -1,16 +1,17 @@
-"""Teams and their members."""
+"""Teams; who is in them is in members.py."""
 
 from __future__ import annotations
 
+import re
 import uuid
-from typing import Any
 
 from . import shapes
-from .auth import MASTER_USER, member
+from .auth import member
 from .keys import archive, check_numbers
-from .refusals import LICENCE, Refusal, detail, failure, invalid, no_team, quoted, unauthorized, unlicensed
-from .store import Exists, Row, Store, names
-from .users import ensure_user, with_keys
+from .members import join, leave, member_of
+from .refusals import LICENCE, Refusal, detail, failure, invalid, quoted, unauthorized, unlicensed
+from .store import Exists, Row, names
+from .users import with_keys
 from .web import Request, route, shape
 from .windows import next_reset, stamp, zulu
 
@@ -28,7 +29,6 @@ EXTRA = names(
     "team_member_budget_table access_group_models access_group_mcp_server_ids access_group_agent_ids "
     "access_group_details organization_models"
 )
-ADMIN_ROLE = f"Assigning team admins is a premium feature. {LICENCE}"
 SORTABLE = names("team_id team_alias created_at spend max_budget tpm_limit rpm_limit updated_at")
 
 
@@ -146,7 +146,7 @@ def team_info(request: Request) -> Row:
     return {
         "team_id": team_id,
         "team_info": zulu(shown),
-        "keys": keys_of(request.db, team_id),
+        "keys": [zulu(key) for key in request.db.find("keys", "$team_id = ?", team_id, tail=most_keys(request))],
         "team_memberships": memberships,
     }
 
@@ -155,8 +155,13 @@ def team_error(status: int, text: str) -> Refusal:
     return failure(status, str({"message": text}), "auth_error", "None")
 
 
-def keys_of(db: Store, team_id: str) -> list[Row]:
-    return [zulu(key) for key in db.find("keys", "$team_id = ?", team_id)]
+def most_keys(request: Request) -> str:
+    """`key_limit`, from 1: it cuts the keys of the answer, and no other part of it (LiteLLM 1.106.2, seen)."""
+    if "key_limit" not in request.query:
+        return "ORDER BY rowid"
+    if re.fullmatch(r"0+|-\d+", request.query["key_limit"]):
+        raise invalid("greater_than", ["query", "key_limit"], "Input should be greater than 0")
+    return f"ORDER BY rowid LIMIT {request.number('key_limit', 1)}"
 
 
 @route("GET", "/team/list", who="read")
@@ -210,132 +215,3 @@ def page_teams(request: Request) -> Row:
 @route("GET", "/team/available", who="read")
 def available_teams(request: Request) -> list[Row]:
     return []
-
-
-# --- members --------------------------------------------------------------------------------------
-
-
-def member_of(item: Any) -> Row:
-    if not isinstance(item, dict) or item.get("role") not in {"admin", "user"}:
-        raise invalid("literal_error", ["body", "role"], "Input should be 'admin' or 'user'")
-    return {"user_id": item.get("user_id"), "user_email": item.get("user_email"), "role": item["role"]}
-
-
-MEMBERSHIP = shape(
-    text="user_id user_email role budget_duration",
-    whole="tpm_limit rpm_limit",
-    number="max_budget_in_team",
-    list="allowed_models",
-) | {"team_id": "text!"}
-
-
-@route("POST", "/team/member_add", who="own", shape=MEMBERSHIP | {"member": "any!"})
-def add_member(request: Request) -> Row:
-    data, db, team_id = request.body, request.db, request.body["team_id"]
-    asked = data["member"] if isinstance(data["member"], list) else [data["member"]]
-    people = [member_of(item) for item in asked]
-    team = db.get("teams", team_id)
-    if team is None:
-        raise detail(404, {"error": no_team(team_id)})
-    if not request.caller.admin:
-        raise detail(403, {"error": "Only proxy admins, team admins, or org admins can call /team/member_add."})
-    if any(person["role"] == "admin" for person in people):
-        raise detail(400, {"error": ADMIN_ROLE})
-    users, memberships = [], []
-    with db.write():
-        team = db.get("teams", team_id) or team
-        for person in people:
-            if person["user_id"] and person["user_id"] in {p["user_id"] for p in team["members_with_roles"]}:
-                raise already_in(team, person)
-            user, membership = join(request, team_id, person, data)
-            team["members_with_roles"].append(person | {"user_id": user["user_id"], "user_email": user["user_email"]})
-            users.append(zulu(user) | {"organization_memberships": None, "object_permission": None})
-            memberships.append(shapes.membership(membership))
-        team["updated_at"] = stamp(request.now)
-        db.put("teams", team_id, team)
-    return zulu(team) | {"updated_users": users, "updated_team_memberships": memberships}
-
-
-def already_in(team: Row, person: Row) -> Refusal:
-    there = ", ".join(
-        f"Member(user_id={p['user_id']!r}, user_email={p['user_email']!r}, role={p['role']!r})"
-        for p in team["members_with_roles"]
-    )
-    return failure(
-        400,
-        f"User already in team. Member: user_id={person['user_id']}, user_email={person['user_email']}. "
-        f"Existing members=[{there}]",
-        "team_member_already_in_team",
-        "member",
-    )
-
-
-def join(request: Request, team_id: str, person: Row, data: Row) -> tuple[Row, Row]:
-    """Make the user if missing and the membership; inside the caller's transaction."""
-    db = request.db
-    user = ensure_user(request, person["user_id"], person["user_email"])
-    if user["user_id"] != MASTER_USER and team_id not in user["teams"]:
-        user["teams"].append(team_id)
-        db.put("users", user["user_id"], user)
-    row: Row = {"user_id": user["user_id"], "team_id": team_id, "spend": 0.0, "total_spend": 0.0}
-    row |= {"budget_id": None, "litellm_budget_table": None}
-    if data.get("max_budget_in_team") is not None:
-        set_member_budget(request, row, data)
-    db.put("members", f"{team_id}/{user['user_id']}", row)
-    return user, row
-
-
-def set_member_budget(request: Request, row: Row, data: Row) -> None:
-    row["budget_id"] = row["budget_id"] or str(uuid.uuid4())
-    limits = {"max_budget": data["max_budget_in_team"], "budget_duration": data.get("budget_duration")}
-    row["litellm_budget_table"] = shapes.budget(row["budget_id"], stamp(request.now), **limits)
-
-
-@route("POST", "/team/member_update", shape=MEMBERSHIP)
-def update_member(request: Request) -> Row:
-    data, db, team_id = request.body, request.db, request.body["team_id"]
-    if db.get("teams", team_id) is None:
-        raise detail(400, {"error": f"Team id={team_id} does not exist in db"})
-    if data.get("role") == "admin":
-        raise detail(400, ADMIN_ROLE.replace("/enterprise#trial. \n", "/#trial. "))
-    with db.write():
-        row = db.get("members", f"{team_id}/{data.get('user_id')}")
-        if row and data.get("max_budget_in_team") is not None:
-            set_member_budget(request, row, data)
-            db.put("members", f"{team_id}/{data['user_id']}", row)
-    shown = "user_id user_email team_id max_budget_in_team tpm_limit rpm_limit budget_duration allowed_models"
-    blank = dict.fromkeys(("temp_budget_increase", "temp_budget_expiry"))
-    return {name: data.get(name) for name in shown.split()} | blank
-
-
-@route("POST", "/team/member_delete", shape=MEMBERSHIP)
-def delete_member(request: Request) -> Row:
-    """Take somebody out of a team; the keys they hold in it are deleted (LiteLLM 1.106.2, seen)."""
-    data, db, team_id = request.body, request.db, request.body["team_id"]
-    with db.write():
-        team = db.get("teams", team_id)
-        if team is None:
-            raise detail(400, {"error": f"Team id={team_id} does not exist in db"})
-        gone = [
-            person
-            for person in team["members_with_roles"]
-            if (data.get("user_id") and person["user_id"] == data["user_id"])
-            or (data.get("user_email") and person["user_email"] == data["user_email"])
-        ]
-        if not gone:
-            raise detail(400, {"error": "User not found in team"})
-        for person in gone:
-            for key in db.find("keys", "$team_id = ? AND $user_id = ?", team_id, person["user_id"]):
-                archive(request, key)
-            leave(db, team_id, person["user_id"])
-        team["members_with_roles"] = [person for person in team["members_with_roles"] if person not in gone]
-        team["updated_at"] = stamp(request.now)
-        db.put("teams", team_id, team)
-    return zulu(team)
-
-
-def leave(db: Store, team_id: str, user_id: str) -> None:
-    db.drop("members", f"{team_id}/{user_id}")
-    if user := db.get("users", user_id):
-        user["teams"] = [team for team in user["teams"] if team != team_id]
-        db.put("users", user_id, user)
