@@ -64,6 +64,13 @@ def came_back(user: User, team: Team | None, *, by: Actor) -> None:
         access_restored.send(Departure, user=user, team=team, by=by)
 
 
+def settled_by_hand(user: User, team: Team | None) -> None:
+    """A person has ended this access on purpose: no grace runs any more, and nothing waits for a decision."""
+    gone = Departure.objects.filter(user=user, closed_at=None)
+    gone = gone if team is None else gone.filter(team=team)
+    gone.update(closed_at=timezone.now(), outcome="ended by a person")
+
+
 def decide(departure: Departure, *, go_on: bool, by: Actor) -> None:
     """Let a held removal happen now, or dismiss it. Raises NotAllowed, Decided."""
     require(by, Can.MANAGE_PLATFORM)
@@ -99,6 +106,8 @@ def _set_active(user: User, active: bool, *, by: Actor) -> None:
         if not User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
             return
         user.is_active = active
+        if not active:
+            settled_by_hand(user, None)
         audit.record("person.reactivated" if active else "person.deactivated", user, by=by)
     if active:
         came_back(user, None, by=by)

@@ -7,7 +7,8 @@ from typing import Any
 from django import forms
 
 from portal.forms import DeskForm, MoneyField, WindowField
-from teams.models import Team
+from portal.templatetags.ui import money
+from teams.models import Membership, Team
 from teams.roles import MemberRole
 
 ROLE_WORDS = {
@@ -50,6 +51,18 @@ class TeamForm(DeskForm):
             del self.fields["slug"]
         if not renames:
             del self.fields["name"]
+
+
+class HolderBudgetForm(DeskForm):
+    """What the keys of one person may spend in a team."""
+
+    max_budget = MoneyField(required=False, min_value=0, max_digits=12, decimal_places=2, label="Budget")
+
+    def __init__(self, *args: Any, membership: Membership, **kwargs: Any) -> None:
+        super().__init__(*args, initial={"max_budget": membership.max_budget}, **kwargs)
+        team = membership.team
+        most = f" The team itself has {money(team.max_budget)}." if team.max_budget is not None else ""
+        self.fields["max_budget"].help_text = f"For all their keys of {team}. Empty: no limit of their own.{most}"
 
 
 class MemberForm(DeskForm):

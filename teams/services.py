@@ -18,7 +18,7 @@ from django.utils.text import slugify
 from portal import audit, mail
 from portal.errors import Conflict, Invalid, NotAllowed, PortalError
 from teams.access import Actor, System, allowed, require
-from teams.departures import came_back
+from teams.departures import came_back, settled_by_hand
 from teams.models import ApiToken, Membership, Team, User
 from teams.roles import Can, MemberRole, Scope
 from teams.signals import access_ended, budget_changed, team_ended
@@ -164,6 +164,7 @@ def remove_member(membership: Membership, *, by: Actor) -> None:
             return
         _keep_an_admin(there)
         there.delete()
+        settled_by_hand(user, team)
         audit.record("member.removed", team, by=by, person=user.audit_name, role=there.role)
     access_ended.send(Team, user=user, team=team)
 
@@ -213,3 +214,35 @@ def _free_slug(name: str) -> str:
     base = slugify(name)[:50] or "team"
     taken = set(Team.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     return base if base not in taken else next(s for n in range(2, 10_000) if (s := f"{base}-{n}") not in taken)
+
+
+class OverTeamBudget(OverCeiling):
+    code = "over_team_budget"
+    action = "Ask for less, or raise the team's budget first."
+
+
+def set_holder_budget(membership: Membership, *, max_budget: Decimal | None, by: Actor) -> Membership:
+    """Limit what one person's keys may spend in a team, USD in one window of the team's; None: no limit of their own.
+
+    Raises NotAllowed, Invalid, OverTeamBudget, Conflict when the person has left the team.
+    """
+    require(by, Can.SET_TEAM_BUDGET, membership.team)
+    with transaction.atomic():
+        team = Team.objects.select_for_update(no_key=True).get(pk=membership.team_id)
+        there = Membership.objects.filter(pk=membership.pk).select_related("user").first()
+        if there is None:
+            raise Conflict("This person is not in the team any more.")
+        if there.max_budget == max_budget:
+            return there
+        before, there.max_budget = there.max_budget, max_budget
+        try:
+            there.clean_fields(exclude=["team", "user", "role"])
+        except ValidationError as error:
+            raise Invalid(details={name: " ".join(said) for name, said in error.message_dict.items()}) from None
+        if max_budget is not None and team.max_budget is not None and max_budget > team.max_budget:
+            raise OverTeamBudget(f"The team itself has ${team.max_budget:,.2f}.")
+        there.save(update_fields=["max_budget"])
+        person = there.user.audit_name
+        audit.record("member.budget_changed", team, by=by, person=person, before=before, after=max_budget)
+    budget_changed.send(Team, team=team, by=by)
+    return there

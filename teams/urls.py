@@ -14,4 +14,5 @@ urlpatterns = [
     path("<slug:slug>/edit/", views.edit_team, name="edit"),
     path("<slug:slug>/members/", views.add_member, name="add_member"),
     path("<slug:slug>/members/<uuid:user>/", views.change_member, name="member"),
+    path("<slug:slug>/members/<uuid:user>/budget/", views.holder_budget, name="holder_budget"),
 ]

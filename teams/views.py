@@ -9,16 +9,17 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.errors import Invalid, NotAllowed, PortalError
+from portal.templatetags.ui import money
 from portal.ui import page_of, sent
 from teams import services
 from teams.access import allowed, reach_of, require, within
-from teams.forms import MemberForm, TeamForm
+from teams.forms import HolderBudgetForm, MemberForm, TeamForm
 from teams.models import Membership, Team
 from teams.requests import SignedIn
 from teams.roles import Can, MemberRole, Reach
@@ -38,7 +39,7 @@ def team_list(request: SignedIn) -> HttpResponse:
         people=Count("memberships", distinct=True),
         live_keys=Count("leases", filter=~Q(leases__state__in=ENDED), distinct=True),
     )
-    seen = seen.order_by("name", "slug")
+    seen = seen.order_by(F("ended_at").desc(nulls_first=True), "name", "slug")
     return render(request, "teams/list.html", {"page": page_of(request, seen)})
 
 
@@ -107,6 +108,23 @@ def change_member(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
     return redirect("teams:team", team.slug)
 
 
+@login_required
+@require_http_methods(["GET", "POST"])
+def holder_budget(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
+    """What the keys of one member may spend here."""
+    team = visible_team(request, slug)
+    require(request.user, Can.SET_TEAM_BUDGET, team)
+    membership = get_object_or_404(team.memberships.select_related("user", "team"), user=user)
+    form = HolderBudgetForm(sent(request), membership=membership)
+    verb = partial(services.set_holder_budget, membership)
+    if request.method == "POST" and (changed := form.hand_to(verb, by=request.user)):
+        has = f"a budget of {money(changed.max_budget)}" if changed.max_budget else "no budget of their own"
+        messages.success(request, f"{changed.user} has {has} here now.")
+        return redirect("teams:team", team.slug)
+    context = {"team": team, "membership": membership, "form": form}
+    return render(request, "teams/holder_budget.html", context, status=form.status)
+
+
 def _team(request: SignedIn, team: Team, form: MemberForm, status: int = 200) -> HttpResponse:
     keys = team.leases.visible_to(request.user).rows()
     state = "ended" if request.GET.get("state") == "ended" else "live"
@@ -123,6 +141,7 @@ def _team(request: SignedIn, team: Team, form: MemberForm, status: int = 200) ->
         "form": form,
         "roles": MemberRole.choices,
         "sees_all": reach_of(request.user, Can.SEE_KEY, team.pk) is Reach.ANY,
+        "ends_all": reach_of(request.user, Can.REVOKE_KEY, team.pk) is Reach.ANY,
     }
     return render(request, "teams/team.html", context, status=status)
 

@@ -77,7 +77,7 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
 
     @staticmethod
     def _grace(now: datetime) -> Q:
-        running = Departure.objects.open_for(OuterRef("holder"), OuterRef("team")).filter(due_at__gt=now)
+        running = Departure.objects.open_for(OuterRef("holder"), OuterRef("team")).filter(due_at__gt=now, held=False)
         return Q(Exists(running), team__ended_at=None, role__ended_at=None)
 
     def rows(self) -> LeaseQuerySet:

@@ -37,17 +37,23 @@ def settle_due(now: datetime | None = None) -> int:
 
 
 def settle(promises: Iterable[Intent], *, seconds: float = gateways.PATIENCE) -> int:
-    """Try to keep these promises now, for at most `seconds` a batch; what fails is put off, never raised."""
+    """Try to keep these promises now, for at most `seconds` a gateway; answers how many were kept.
+
+    What fails is put off, what there was no time for stays due: neither is raised.
+    """
     kept = 0
+    ends: dict[int, float] = {}
     order = {kind: at for at, kind in enumerate(Intent.Kind.values)}
     ordered = sorted(promises, key=lambda intent: (order[intent.kind], intent.gateway_id))
-    for (kind, _), group in groupby(ordered, key=lambda intent: (intent.kind, intent.gateway_id)):
+    for (kind, gateway_id), group in groupby(ordered, key=lambda intent: (intent.kind, intent.gateway_id)):
+        until = ends.setdefault(gateway_id, time.monotonic() + seconds)
         waiting = list(group)
         for start in range(0, len(waiting), BATCH):
+            if time.monotonic() >= until:
+                break
             mine = [intent for intent in waiting[start : start + BATCH] if intent.claim(timezone.now())]
-            ends = time.monotonic() + seconds
             if mine:
-                kept += (_end_batch if kind == Intent.Kind.GONE else _keep_each)(mine, ends)
+                kept += (_end_batch if kind == Intent.Kind.GONE else _keep_each)(mine, until)
     return kept
 
 

@@ -68,8 +68,11 @@ def differences(version: KeyVersion, there: KeyInfo) -> dict[str, tuple[Any, Any
 
 
 def rest_of(moment: datetime) -> timedelta:
-    """Whole seconds from now until `moment`, at least one: LiteLLM counts a lifetime from when it reads it."""
-    return timedelta(seconds=max(1, math.ceil((moment - timezone.now()).total_seconds())))
+    """Whole seconds from now until `moment`, at least one, and rather less than more.
+
+    LiteLLM counts a lifetime from when it reads it: so the key never outlives its lease there by more than the way.
+    """
+    return timedelta(seconds=max(1, math.floor((moment - timezone.now()).total_seconds())))
 
 
 def fit(client: Client, version: KeyVersion) -> None:

@@ -170,3 +170,14 @@ def test_a_leaver_is_blocked_when_the_gateway_is_back(sandbox, team, alice, make
     with later(timedelta(minutes=2)):
         intents.settle_due()
     assert sandbox.status_of(issued.secret) == 401
+
+
+def test_a_team_admin_who_removes_somebody_means_it_even_while_a_provider_is_being_asked_about(
+    sandbox, team, alice, ines, make_key
+):
+    issued = make_key()
+    now = timezone.now()
+    Departure.objects.create(user=alice, team=team, at=now, due_at=now + GRACE, held=True)
+    services.remove_member(alice.memberships.get(), by=ines)
+    assert state(issued) == State.REVOKED
+    assert Departure.objects.get().outcome == "ended by a person"

@@ -16,6 +16,7 @@ from keys.services import gateways, leases
 from keys.services.errors import GatewayAway
 from keys.services.terms import Ask
 from portal.errors import NotAllowed
+from portal.mail import send_due
 from portal.models import AuditEvent
 from teams.access import SYSTEM
 from teams.models import Membership, Team, User
@@ -106,6 +107,7 @@ def test_two_teams_can_add_the_same_new_person_at_once(team, other_team, ines, m
         pre_save.disconnect(meet, sender=User)
     assert [new for _, new in done] == [True, True]
     assert User.objects.get(email="new@example.com").teams.count() == 2
+    assert send_due() == 1
     assert len(mailoutbox) == 1
 
 
