@@ -1,15 +1,56 @@
 """The sweeps. Each is safe to run twice, to miss, to run on ten hosts at once, and to be killed in the middle."""
 
-from celery import shared_task
+from django.utils import timezone
 
-from keys.services import intents, leases
-
-
-@shared_task
-def settle_intents() -> int:
-    return intents.settle_due()
+from keys.services import intents, leases, prune, reconcile, reminders, spend
+from portal.sweeps import last_finished, sweep
 
 
-@shared_task
-def expire_leases() -> int:
-    return leases.expire_overdue()
+def look_first() -> None:
+    """After a long pause, end nothing by itself before the gateways were looked at, whichever sweep is first."""
+    reconcile.wake(timezone.now(), last_finished("settle_intents"))
+
+
+@sweep
+def settle_intents() -> dict[str, int]:
+    """Keep the promises about the gateways."""
+    look_first()
+    return {"kept": intents.settle_due()}
+
+
+@sweep
+def expire_leases() -> dict[str, int]:
+    """End leases whose time is up."""
+    look_first()
+    return {"ended": leases.expire_overdue()}
+
+
+@sweep
+def end_leases() -> dict[str, int]:
+    """End leases of holders who left, and of roles and teams that ended."""
+    look_first()
+    return leases.end_orphaned()
+
+
+@sweep
+def remind() -> dict[str, int]:
+    """Tell holders 7, 3 and 1 days before a key ends."""
+    return {"letters": reminders.remind()}
+
+
+@sweep(alone=True)
+def sync_spend() -> dict[str, int]:
+    """Read the gateways' ledgers, and the counters of what moved."""
+    return spend.sync()
+
+
+@sweep(alone=True)
+def reconcile_gateways() -> dict[str, int]:
+    """Compare each gateway with our books once a day, and at once where somebody asked."""
+    return reconcile.run_due()
+
+
+@sweep
+def prune_old() -> dict[str, int]:
+    """Forget what nobody needs any more."""
+    return prune.prune()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
-from portal.models import AuditEvent
+from portal.models import AuditEvent, Letter, Sweep
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -29,6 +31,29 @@ class AuditEventAdmin(ReadOnlyAdmin):
     list_filter = ("action", "actor_kind")
     search_fields = ("actor", "target", "target_id", "request_id")
     date_hierarchy = "at"
+
+
+@admin.register(Sweep)
+class SweepAdmin(ReadOnlyAdmin):
+    list_display = ("name", "started_at", "finished_at", "succeeded_at", "seconds", "counts", "failures", "error")
+
+
+@admin.register(Letter)
+class LetterAdmin(ReadOnlyAdmin):
+    """Where a letter that was given up is sent again, or thrown away."""
+
+    list_display = ("created_at", "to", "subject", "due_at", "attempts", "last_error", "sent_at")
+    list_filter = (("sent_at", admin.EmptyFieldListFilter), ("due_at", admin.EmptyFieldListFilter))
+    search_fields = ("key", "to", "subject")
+    actions = ("send_again",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_staff)
+
+    @admin.action(description="Send those that were given up")
+    def send_again(self, request: HttpRequest, chosen: QuerySet[Letter]) -> None:
+        count = chosen.filter(sent_at=None, due_at=None).update(due_at=timezone.now())
+        self.message_user(request, f"{count} to be sent.")
 
 
 def close_other_rooms() -> None:

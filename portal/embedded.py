@@ -14,7 +14,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-CONCURRENCY = 2  # threads; the sweeps wait for the gateway more than they compute
+CONCURRENCY = 4  # threads; the sweeps wait for gateways more than they compute, and two of them may wait for minutes
 RESTART_PAUSE = 5.0  # seconds, after a crash
 STOP_LIMIT = 5.0  # seconds for both; what a stop cuts off, the next sweep does again
 BEAT_NAP = 1  # seconds at most between two looks of beat, so that it notices a stop

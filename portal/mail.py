@@ -1,26 +1,210 @@
-"""Letters, one function each. No letter ever holds a secret."""
+"""Letters, one function each. No letter ever holds a secret.
+
+`post` writes a letter in the transaction of what it tells of; the sweep `send_letters` sends it within seconds. No
+request ever talks to the mail server: one that is away loses no letter, and one that hangs holds up nobody.
+"""
 
 from __future__ import annotations
 
-from smtplib import SMTPException
+import hashlib
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from decimal import Decimal
+from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
 from django.urls import reverse
+from django.utils import timezone
+
+from portal.models import Letter, storable
 
 log = structlog.get_logger(__name__)
+
+ANSWER_LIMIT = 10  # seconds for each answer of the mail server, where EMAIL_URL says nothing else
+PATIENCE = 60.0  # seconds for one round of sending
+BATCH = 500  # letters a round
+KEPT = timedelta(days=90)  # after it was sent, so that a repeated key is still known
 
 
 def welcome(to: str, team: str, inviter: str) -> None:
     """Tell a new person that they have an account, and where to set a password."""
+    post(
+        f"welcome:{to}:{team}",
+        [to],
+        f"Keydesk: you are in {team}",
+        f"{inviter} added you to {team} on Keydesk, the desk for virtual keys.\n\n"
+        f"Set a password for {to} here, then sign in:\n{settings.URL}{reverse('account_reset_password')}\n",
+    )
+
+
+def key_changed(to: Iterable[str], key: str, *, alias: str, done: str, actor: str, reason: str, path: str) -> None:
+    """Tell a holder that somebody else acted on their key; `key` makes it sent once, `done` is like "revoked"."""
+    said = f'\n\nThe reason given: "{reason}"' if reason else ""
+    post(
+        key,
+        to,
+        f"Keydesk: your key {alias} was {done}",
+        f"{actor} {done} your virtual key {alias}.{said}\n\nHow it stands now:\n{settings.URL}{path}\n",
+    )
+
+
+def key_ends_soon(to: Iterable[str], key: str, *, alias: str, when: datetime, renewable: bool, path: str) -> None:
+    """Remind that a key ends; `key` makes it sent once."""
+    can = "Renew it there, or issue another key." if renewable else "It cannot be renewed any more: issue another key."
+    post(
+        key,
+        to,
+        f"Keydesk: {alias} ends {when:%a %d %b, %H:%M} UTC",
+        f"Your virtual key {alias} ends {when:%a %d %b %Y, %H:%M} UTC; calls with it are refused from then on.\n"
+        f"{can}\n\n{settings.URL}{path}\n",
+    )
+
+
+def departures_held(to: Iterable[str], hour: str) -> None:
+    """Ask platform admins about a mass removal; one letter an hour."""
+    post(
+        f"departures-held:{hour}",
+        to,
+        "Keydesk: many people lost their access at once",
+        "The identity provider took so many people out within an hour that Keydesk waits for you: their keys still\n"
+        f"work until you decide.\n\n{settings.URL}/operations/\n",
+    )
+
+
+def key_vanished(to: Iterable[str], key: str, *, name: str, secret: str, last: bool, gateway: str, path: str) -> None:
+    """Tell a holder that somebody deleted a key of theirs on the gateway itself. `last`: the lease ended with it."""
+    closed = "Keydesk has closed it. Issue another key if you still need one."
+    follows = closed if last else "The newer secret works on."
+    post(
+        key,
+        to,
+        f"Keydesk: your key {name} is gone",
+        f"The virtual key {secret} of {name} is not on {gateway} any more: somebody deleted it there, not here.\n"
+        f"{follows}\n\nHow it stands now:\n{settings.URL}{path}\n",
+    )
+
+
+def gateway_held(to: Iterable[str], key: str, *, gateway: str, reason: str, path: str) -> None:
+    """Tell platform admins that a gateway is held, as the database may be older than it."""
+    post(
+        key,
+        to,
+        f"Keydesk: {gateway} is held",
+        f"{reason}\n\nThat is what a database looks like that was restored from a backup. So that no key is ended by\n"
+        "what it says, nothing expires and nothing is cleaned up there until you have looked. Keys end by the\n"
+        f"gateway's own clock meanwhile, and revoking works.\n\n{settings.URL}{path}\n",
+    )
+
+
+def reconcile_stopped(to: Iterable[str], key: str, *, gateway: str, reason: str, path: str) -> None:
+    """Tell platform admins that a reconcile would end more than it may by itself."""
+    post(
+        key,
+        to,
+        f"Keydesk: {gateway} and its books are far apart",
+        f"{reason}\nNothing was ended. Look at the list, then approve it, or find out what happened there first.\n\n"
+        f"{settings.URL}{path}\n",
+    )
+
+
+def budget_reached(
+    to: Iterable[str],
+    key: str,
+    *,
+    what: str,
+    percent: int,
+    spent: Decimal,
+    limit: Decimal,
+    resets_at: datetime | None,
+    path: str,
+) -> None:
+    """Tell that a budget (USD) reached a threshold in its window; `what` is like "the team Search"."""
+    when = f"It resets on {resets_at:%d %B %Y, %H:%M} UTC." if resets_at else "It does not reset."
+    after = "Calls are refused now." if percent >= 100 else "At 100 % calls are refused."
+    post(
+        key,
+        to,
+        f"Keydesk: {percent} % of a budget is spent",
+        f"{_usd(spent)} of the {_usd(limit)} budget of {what} is spent. {after} {when}\n\n"
+        f"How it stands now:\n{settings.URL}{path}\n",
+    )
+
+
+def post(key: str, to: Iterable[str], subject: str, text: str) -> bool:
+    """Write a letter, to be sent once this transaction is committed; answers whether it is new.
+
+    False: one with that key was written before, or there is nobody to send it to. Safe to repeat, and at once.
+    """
+    people = list(dict.fromkeys(filter(None, to)))
+    key = storable(key)
+    if len(key) > 120:
+        key = f"{key[:55]}:{hashlib.sha256(key.encode()).hexdigest()}"
+    fields = {"to": people, "subject": " ".join(storable(subject).split())[:200], "text": storable(text)}
+    return bool(people) and Letter.objects.get_or_create(key=key, defaults=fields)[1]
+
+
+def send_due(now: datetime | None = None) -> int:
+    """Send the letters that are due, the longest due first; answers how many went. A sweep: safe to repeat.
+
+    Two hosts never hold the same letter. One that cannot be sent is put off and holds up no other; with the mail server
+    away, one letter is put off in each round, and the rest go as soon as it is back.
+    """
+    now = now or timezone.now()
+    ends, sent = time.monotonic() + PATIENCE, 0
+    line = get_connection(timeout=settings.EMAIL_TIMEOUT or ANSWER_LIMIT)
     try:
-        send_mail(
-            " ".join(f"Keydesk: you are in {team}".split()),
-            f"{inviter} added you to {team} on Keydesk, the desk for virtual keys.\n\n"
-            f"Set a password for {to} here, then sign in:\n{settings.URL}{reverse('account_reset_password')}\n",
-            None,
-            [to],
-        )
-    except (OSError, SMTPException) as error:  # the person is in the team all the same, and can be told otherwise
-        log.error("letter_not_sent", letter="welcome", reason=type(error).__name__)
+        for letter in Letter.objects.due(now)[:BATCH]:
+            if time.monotonic() > ends:
+                break
+            if not letter.claim(now):
+                continue
+            try:
+                line.open()
+            except Exception as away:
+                _put_off(letter, away, now)
+                break
+            try:
+                _message(letter, line).send()
+            except Exception as error:
+                _put_off(letter, error, now)
+                _hang_up(line)  # in the middle of a conversation, nobody knows where
+            else:
+                letter.was_sent(now)
+                sent += 1
+    finally:
+        _hang_up(line)
+    return sent
+
+
+def forget_old(now: datetime | None = None) -> int:
+    """Delete the letters that were sent 90 days ago; answers how many."""
+    return Letter.objects.filter(sent_at__lt=(now or timezone.now()) - KEPT).delete()[0]
+
+
+def _message(letter: Letter, line: BaseEmailBackend) -> EmailMessage:
+    """Each try has the same Message-ID, so that a mail server may drop the second copy of a letter sent twice."""
+    number = f"{letter.pk}.{letter.created_at:%Y%m%d%H%M%S%f}"
+    headers = {
+        "Message-ID": f"<{number}@{urlsplit(settings.URL).hostname}>",
+        "Auto-Submitted": "auto-generated",  # RFC 3834: nobody's holiday notice answers it
+    }
+    return EmailMessage(letter.subject, letter.text, None, letter.to, headers=headers, connection=line)
+
+
+def _put_off(letter: Letter, error: Exception, now: datetime) -> None:
+    letter.put_off(error, now)
+    log.warning("letter_not_sent", letter_id=letter.pk, attempts=letter.attempts, reason=letter.last_error)
+
+
+def _usd(amount: Decimal) -> str:
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
+
+
+def _hang_up(line: BaseEmailBackend) -> None:
+    with suppress(OSError):
+        line.close()

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from datetime import timedelta
 from importlib.metadata import distribution
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -264,6 +265,8 @@ BROKER_URL = env.str("KEYDESK_BROKER_URL", "")
 EMBEDDED_WORKER = not BROKER_URL and env.bool("KEYDESK_EMBEDDED_WORKER", True)
 SWEEP_EVERY = env.float("KEYDESK_SWEEP_EVERY", 20.0)  # seconds
 CELERY_BROKER_URL = BROKER_URL or "memory://localhost"
+if not BROKER_URL:  # seconds between two looks; with its own 1.0 two threads would begin two sweeps a second at most
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.1}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -271,21 +274,29 @@ CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_TIME_LIMIT = 600  # seconds
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: a sweep needs no memory of the last one
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: the sweeps remember their last runs themselves
 CELERY_BEAT_ENABLE_REMOTE_CONTROL = bool(BROKER_URL)  # so that a health check can ping it
+SWEEPS: dict[str, float] = {  # task -> seconds between two runs; portal/sweeps.py keeps how each run went
+    "keys.tasks.settle_intents": SWEEP_EVERY,
+    "keys.tasks.expire_leases": SWEEP_EVERY,
+    "keys.tasks.end_leases": SWEEP_EVERY,
+    "keys.tasks.reconcile_gateways": SWEEP_EVERY,  # whole walks once a day; asked so often for what cannot wait
+    "keys.tasks.sync_spend": env.float("KEYDESK_SPEND_EVERY", 300.0),
+    "keys.tasks.remind": 3600.0,
+    "keys.tasks.prune_old": 86_400.0,
+    "portal.tasks.send_letters": SWEEP_EVERY,
+}
+# Beat counts from its own start, so what is due once a day would never be due on a host restarted each night:
+# the rare ones are offered this often (seconds), and the sweep itself knows whether it is time.
+SWEEPS_OFFERED_EVERY = 300.0
 CELERY_BEAT_SCHEDULE = {
     # A late message is worth nothing: the next one does the same work.
-    "settle-intents": {
-        "task": "keys.tasks.settle_intents",
-        "schedule": SWEEP_EVERY,
-        "options": {"expires": SWEEP_EVERY},
-    },
-    "expire-leases": {
-        "task": "keys.tasks.expire_leases",
-        "schedule": SWEEP_EVERY,
-        "options": {"expires": SWEEP_EVERY},
-    },
+    task: {"task": task, "schedule": offered, "options": {"expires": offered}}
+    for task, offered in ((task, min(every, SWEEPS_OFFERED_EVERY)) for task, every in SWEEPS.items())
 }
+
+# How long the keys of somebody whom an identity provider took out stay blocked before they are revoked.
+LEAVER_GRACE = timedelta(hours=env.float("KEYDESK_LEAVER_GRACE", 24.0))
 
 WEB_THREADS = env.int("KEYDESK_THREADS", 16)
 

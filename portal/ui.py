@@ -56,7 +56,7 @@ class Rail:
     def memberships(self) -> list[Any]:
         if not self.user.is_authenticated:
             return []
-        return list(self.user.memberships.select_related("team").order_by("team__name"))
+        return list(self.user.memberships.filter(team__ended_at=None).select_related("team").order_by("team__name"))
 
     @property
     def teams(self) -> list[Any]:

@@ -145,8 +145,8 @@ def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[
             "member.added" if new else "member.changed", team, by=by, person=email, role=role,
             before=there.role if there else None,
         )  # fmt: skip
-    if unknown:
-        mail.welcome(user.email or "", team.name, str(by))
+        if unknown:
+            mail.welcome(user.email or "", team.name, str(by))
     came_back(user, team, by=by)
     if not new:
         access_ended.send(Team, user=user, team=team)  # a viewer may not hold keys; receivers look themselves

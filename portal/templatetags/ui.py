@@ -1,9 +1,8 @@
-"""Words and drawings of the pages: money, time left, the key line, icons. All times are UTC, all money is USD."""
+"""Words of the pages: money, time left, counts, fields, icons. All times are UTC, all money is USD."""
 
 from __future__ import annotations
 
 from collections.abc import Sized
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -15,17 +14,20 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from lucide.templatetags.lucide import lucide
 
+from portal import drawing
 from portal.litellm import format_duration
 
 register = template.Library()
+register.filter("urgency", drawing.urgency)
+register.filter("longest", drawing.longest)
+register.simple_tag(drawing.key_line)
+register.simple_tag(drawing.draft_line)
+register.simple_tag(drawing.bar)
 
 UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WINDOWS = {"1h": "an hour", "1d": "a day", "7d": "a week", "30d": "a month", "1mo": "a month"}
-SOON, VERY_SOON = timedelta(hours=24), timedelta(hours=2)
-LAST_QUARTER = 0.25  # a key of eight hours is not "soon over" all its life
 MILLION = 1_000_000
-SHORTEST = 5.0  # percent; a shorter key is no longer seen as one
 
 
 def _count(number: int, unit: str) -> str:
@@ -41,14 +43,22 @@ def icon(name: str, size: int = 16, css: str = "") -> str:
 
 @register.filter
 def money(value: Any) -> str:
-    """`$1,234.50`; more decimals only where two would hide the figure."""
+    """`$1,234.50`; more decimals only where two would hide the figure: four, or two that count."""
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
         return ""
     if amount == round(amount, 2) or abs(amount) >= 1:
         return f"${amount:,.2f}"
-    return f"${amount:f}".rstrip("0")
+    amount = round(amount, max(4, 1 - amount.adjusted()))
+    return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:f}".rstrip("0")
+
+
+@register.filter
+def about(value: Any) -> str:
+    """Money that is not known to the cent, as forecasts are: `$540`."""
+    amount = Decimal(str(value))
+    return f"${amount:,.0f}" if amount >= 10 else money(round(amount, 2))
 
 
 @register.filter
@@ -135,6 +145,14 @@ def stamp(moment: datetime) -> str:
 
 
 @register.filter
+def as_of(moment: datetime | None) -> str:
+    """When a figure was read: `as of 14:01`, with the day when that is another one."""
+    if not moment:
+        return "not read yet"
+    return f"as of {moment:%H:%M}" if moment.date() == timezone.now().date() else f"as of {stamp(moment)}"
+
+
+@register.filter
 def full_day(moment: datetime | None) -> str:
     """`Fri 4 Dec 2026`."""
     return f"{moment:%a} {moment.day} {moment:%b %Y}" if moment else ""
@@ -154,65 +172,6 @@ def count(things: Any, noun: str) -> str:
     one, _, many = noun.partition(",")
     word = SMALL[number] if number < len(SMALL) else f"{number:,}"
     return f"{word} {one if number == 1 else many or f'{one}s'}"
-
-
-@register.filter
-def urgency(lease: Any) -> str:
-    """`danger` or `warn` for a live lease that is soon over, else nothing."""
-    if lease.state in {"revoking", "revoked", "expired", "failed"}:
-        return ""
-    rest, whole = lease.expires_at - timezone.now(), lease.expires_at - lease.issued_at
-    if rest > SOON or rest > whole * LAST_QUARTER:
-        return ""
-    return "danger" if rest < VERY_SOON else "warn"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A key lying on its side, in percent of the drawing's width: issued at its start, `now`, `end`."""
-
-    now: str
-    end: str
-    tone: str = ""
-    is_over: bool = False
-    shows_now: bool = False
-
-
-def line(start: datetime, now: datetime, end: datetime, whole: timedelta, **look: Any) -> Line:
-    """The geometry of a lease where `whole` fills the width."""
-    share = 97 / max(whole.total_seconds(), 1)
-
-    def at(moment: datetime) -> float:
-        return min(99.0, 2 + max((moment - start).total_seconds(), 0) * share)
-
-    tooth = max(at(end), SHORTEST)
-    reached = tooth if look.get("is_over") else min(at(now), tooth)
-    return Line(f"{reached:.1f}%", f"{tooth:.1f}%", **look)
-
-
-@register.simple_tag
-def key_line(lease: Any, whole: timedelta | None = None, shows_now: bool = False) -> Line:
-    """Draw a lease; rows of one list give the longest life among them as `whole`, so that lengths compare."""
-    over = lease.state in {"revoked", "expired", "failed"}
-    end = min(lease.ended_at or lease.expires_at, lease.expires_at)
-    now = end if over else timezone.now()
-    tone = "warn" if lease.state == "revoking" else urgency(lease)
-    return line(
-        lease.issued_at, now, end, whole or lease.expires_at - lease.issued_at,
-        tone=tone, is_over=over, shows_now=shows_now and not over,
-    )  # fmt: skip
-
-
-@register.simple_tag
-def draft_line(terms: Any, whole: timedelta) -> Line:
-    """Draw a key that is not cut yet, against the longest that its role gives."""
-    return line(terms.issued_at, terms.issued_at, terms.expires_at, max(whole, terms.ttl))
-
-
-@register.filter
-def longest(leases: Any) -> timedelta:
-    """The longest life among leases."""
-    return max((lease.expires_at - lease.issued_at for lease in leases), default=timedelta(days=1))
 
 
 @register.simple_tag(takes_context=True)
@@ -259,39 +218,3 @@ def entry(field: BoundField) -> SafeString:
     if getattr(widget, "input_type", "") in {"checkbox", "radio"} or widget.use_fieldset:
         return SafeString(field.as_widget())
     return SafeString(field.as_widget(attrs={"class": f"{widget.attrs.get('class', '')} input".strip()}))
-
-
-REASONS = {
-    "asked": "revoked by hand",
-    "expired": "its time was over",
-    "holder left": "its holder left the team or was deactivated",
-}
-
-
-@register.filter
-def end_words(lease: Any) -> str:
-    """Why a lease ended."""
-    return REASONS.get(lease.end_reason, lease.end_reason) or "not said"
-
-
-@register.filter
-def event_words(event: Any) -> str:
-    """One act of a key's history as a sentence."""
-    facts = event.facts
-    reason = str(facts.get("reason", ""))
-    because = REASONS.get(reason, f"“{reason}”") if reason else ""
-    match event.action:
-        case "key.issued":
-            return f"Issued from {facts.get('role', 'its role')}, {budget(facts)}"
-        case "key.issue_failed":
-            return f"Not issued: {reason}"
-        case "key.revocation_asked" if reason == "expired":
-            return "Time is over; the gateway was told to end it"
-        case "key.revocation_asked":
-            return f"Revocation asked{'' if reason == 'asked' else f': {because}'}"
-        case "key.revoked":
-            return "Revoked; the gateway confirmed that it is gone"
-        case "key.expired":
-            return "Expired; the gateway confirmed that it is gone"
-        case _:
-            return str(event.action).removeprefix("key.").replace("_", " ").capitalize()

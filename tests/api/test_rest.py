@@ -8,6 +8,7 @@ import pytest
 
 from keys.models import Lease
 from portal.litellm import faults, hash_key
+from portal.mail import send_due
 from portal.models import AuditEvent
 from teams.models import Membership, Team, User
 
@@ -23,17 +24,6 @@ ROLE = {
     "approval": "auto",
     "all_teams": True,
 }
-
-
-@pytest.fixture
-def call(client, bearer):
-    """Send JSON as somebody; answers the response."""
-
-    def send(method: str, path: str, body: object = None, *, by: User | None, scopes: list[str] | None = None):
-        headers = bearer(by, scopes) if by else {}
-        return getattr(client, method)(f"/api/v1/{path}", data=body, content_type="application/json", headers=headers)
-
-    return send
 
 
 def test_a_script_makes_team_role_and_key_and_revokes_it(proxy, call, ruth):
@@ -86,6 +76,7 @@ def test_members_are_an_upsert(call, team, ines, alice):
 def test_an_unknown_address_gets_an_account_and_a_letter_without_a_secret(call, team, ines, mailoutbox):
     assert call("post", "teams/search/members/", {"email": "new@example.com"}, by=ines).status_code == 201
     assert not User.objects.get(email="new@example.com").has_usable_password()
+    send_due()
     assert mailoutbox[0].to == ["new@example.com"]
     assert "/accounts/password/reset/" in mailoutbox[0].body
 

@@ -150,7 +150,7 @@ def health_of(client) -> tuple[int, dict[str, str]]:
 
 def test_health_is_ok_while_the_database_answers_whatever_the_gateway_does(db, settings):
     settings.BROKER_URL = ""
-    assert health_of(None) == (200, {"status": "ok", "database": "ok"})
+    assert health_of(None) == (200, {"status": "ok", "database": "ok", "sweeps": "ok"})
 
 
 def test_health_is_503_while_the_database_is_away_and_tells_no_more_than_that(db, settings, monkeypatch):
@@ -168,7 +168,7 @@ def test_health_is_503_while_the_broker_is_away(db, settings, monkeypatch):
 
     settings.BROKER_URL = "redis://127.0.0.1:9/0"
     monkeypatch.setattr(app, "connection_for_write", lambda **_: app.connection(settings.BROKER_URL))
-    assert health_of(None) == (503, {"status": "away", "database": "ok", "broker": "away"})
+    assert health_of(None) == (503, {"status": "away", "database": "ok", "broker": "away", "sweeps": "ok"})
 
 
 def test_health_is_503_when_the_embedded_worker_has_died(db, settings):

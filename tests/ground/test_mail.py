@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
+from portal import mail
+from portal.models import Letter
 from teams.roles import MemberRole
 from teams.services import put_member
 from tests.ground.processes import apart, manage
@@ -34,6 +37,7 @@ def test_an_email_url_of_no_known_kind_stops_the_start(tmp_path, url):
 
 def test_a_second_person_gets_a_letter_and_sets_a_password(client, team, ines, mailoutbox):
     put_member(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
+    mail.send_due()
     assert "/accounts/password/reset/" in mailoutbox[0].body
     assert client.post("/accounts/password/reset/", {"email": "bea@example.com"}).status_code == 302
     link = next(word for word in mailoutbox[1].body.split() if "/reset/key/" in word)
@@ -43,8 +47,13 @@ def test_a_second_person_gets_a_letter_and_sets_a_password(client, team, ines, m
     assert client.login(email="bea@example.com", password=word)
 
 
-def test_a_mail_server_that_is_away_stops_nobody_from_joining(team, ines, settings):
+def test_a_mail_server_that_is_away_stops_nobody_from_joining_and_loses_no_letter(team, ines, settings, mailoutbox):
+    there = settings.EMAIL_BACKEND
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
     membership, new = put_member(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
     assert (membership.user.email, new) == ("bea@example.com", True)
+    assert mail.send_due() == 0
+    settings.EMAIL_BACKEND = there
+    assert mail.send_due(timezone.now() + Letter.FIRST_PAUSE) == 1
+    assert mailoutbox[0].to == ["bea@example.com"]

@@ -21,6 +21,7 @@ from keys.tasks import expire_leases, settle_intents
 from portal.celery import app
 from portal.litellm import faults
 from portal.log import scrub
+from portal.mail import send_due
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,6 +108,7 @@ def test_no_secret_is_kept_anywhere(
         settle_intents.apply_async(connection=broker)
         expire_leases.apply_async(connection=broker)
     intents.settle_due()
+    send_due()
     after_horizon()
 
     output = capfd.readouterr()

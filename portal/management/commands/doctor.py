@@ -22,8 +22,10 @@ from django.db.migrations.executor import MigrationExecutor
 
 from keys.models import Gateway
 from keys.services import gateways
+from portal import sweeps
 from portal.errors import PortalError
 from portal.health import ask_broker, ask_database
+from portal.models import Letter
 from portal.secrets import EncryptedTextField
 from teams.access import SYSTEM
 from teams.models import User
@@ -31,6 +33,7 @@ from teams.roles import PlatformRole
 
 PRIVATE = ("secret.key", "encryption.keys", "keydesk.sqlite3", "sandbox.sqlite3", "first-password")
 WORKER_LIMIT = 2.0  # seconds for workers to answer
+LISTED = 20  # letters; the rest wait for their turn
 CHECK = "Check {}, and that the server is up."
 
 
@@ -72,7 +75,7 @@ def _everything() -> Iterator[Finding]:
     for found in database():
         usable = usable and not found.do
         yield found
-    for look in (stored_secrets, gateway_rows, people) if usable else ():
+    for look in (stored_secrets, sweep_rows, letters, gateway_rows, people) if usable else ():
         yield from look()
 
 
@@ -186,6 +189,32 @@ def tasks() -> Iterator[Finding]:
         yield Finding("beat", "answers")
     else:
         yield Finding("beat", "none answers", "celery -A portal.celery beat, on one host")
+
+
+def sweep_rows() -> Iterator[Finding]:
+    well = 0
+    for each in sweeps.status():
+        last = f"{each.succeeded_at:%Y-%m-%d %H:%M} UTC" if each.succeeded_at else "never"
+        if each.error:
+            said = f"{each.name}: failed {each.failures}x, last well {last}: {each.error}"
+            yield Finding("sweep", said, f"Its traceback is in the log of the worker: {each.name}.")
+        elif each.late:
+            yield Finding("sweep", f"{each.name}: last well {last}", "Is Keydesk running, with a worker and a beat?")
+        else:
+            well += 1
+    yield Finding("sweeps", f"{well} on time")
+
+
+def letters() -> Iterator[Finding]:
+    host = settings.EMAIL_HOST if settings.EMAIL_BACKEND.endswith("smtp.EmailBackend") else "the console"
+    waiting = Letter.objects.waiting()
+    yield Finding("letters", f"by way of {host}, {waiting.count()} waiting")
+    if failing := waiting.filter(attempts__gte=Letter.STUCK).order_by("-attempts").first():
+        said = f"{failing}: {failing.attempts} tries, {failing.last_error}"
+        yield Finding("letter", said, "Check EMAIL_URL, and that the mail server is up.")
+    for letter in Letter.objects.given_up()[:LISTED]:
+        said = f"given up: {letter}, to {', '.join(letter.to)}: {letter.last_error}"
+        yield Finding("letter", said, f"Send it again, or delete it: {settings.URL}/admin/portal/letter/")
 
 
 def gateway_rows() -> Iterator[Finding]:

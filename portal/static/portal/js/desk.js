@@ -51,6 +51,24 @@
     target.closest("[data-close]")?.closest(".toast")?.remove();
   });
 
+  // A secret that comes twice is a secret that was lost once: such a form is sent once, however often one presses.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("[data-once]")) return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+    setTimeout(() => { delete form.dataset.sent; }, 15000);
+  });
+
+  // What was wrong with a field is no longer true once it is changed.
+  document.addEventListener("input", ({ target }) => {
+    const field = target.closest(".field, fieldset");
+    const error = field?.querySelector(":scope > .error");
+    if (!error) return;
+    error.remove();
+    for (const input of field.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+  });
+
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     arrange(document);
     if (detail.target.id === "problems") detail.target.focus();
