@@ -7,10 +7,10 @@ class KeysConfig(AppConfig):
     verbose_name = "Virtual keys"
 
     def ready(self) -> None:
-        from keys.services import leases, teams
+        from keys.services import budgets, leases
         from teams.signals import access_ended, access_restored, budget_changed, team_ended
 
         access_ended.connect(leases.end_for, dispatch_uid="keys.leases.end_for")
         access_restored.connect(leases.resume_for, dispatch_uid="keys.leases.resume_for")
         team_ended.connect(leases.end_team, dispatch_uid="keys.leases.end_team")
-        budget_changed.connect(teams.show_budget, dispatch_uid="keys.teams.show_budget")
+        budget_changed.connect(budgets.carry, dispatch_uid="keys.budgets.carry")

@@ -84,8 +84,8 @@ def change_team(team: Team, *, by: Actor, **changes: Any) -> Team:
         team.save(update_fields=[*before, "budget_ceiling"])
         after = {name: str(changes[name]) for name in before}
         audit.record("team.changed", team, by=by, before={n: str(old) for n, old in before.items()}, after=after)
-    if money:
-        budget_changed.send(Team, team=team, by=by)
+        if money:
+            budget_changed.send(Team, team=team, by=by)
     return team
 
 
@@ -244,5 +244,5 @@ def set_holder_budget(membership: Membership, *, max_budget: Decimal | None, by:
         there.save(update_fields=["max_budget"])
         person = there.user.audit_name
         audit.record("member.budget_changed", team, by=by, person=person, before=before, after=max_budget)
-    budget_changed.send(Team, team=team, by=by)
+        budget_changed.send(Team, team=team, by=by)
     return there

@@ -47,7 +47,8 @@ _building = threading.Lock()
 class Line:
     """An open line to one gateway, with the time that is left for all its calls together."""
 
-    def __init__(self, client: Client, seconds: float) -> None:
+    def __init__(self, client: Client, seconds: float, gateway: Gateway | None = None) -> None:
+        self.gateway = gateway
         self._client = client
         self._ends = time.monotonic() + seconds
 
@@ -78,7 +79,7 @@ def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterat
     if not _places.acquire(timeout=GETTING_IN_LINE):
         raise GatewayAway(f"Too many people wait for {gateway} right now.")
     try:
-        yield Line(_client_of(gateway).changed_by(by.litellm_id), seconds)
+        yield Line(_client_of(gateway).changed_by(by.litellm_id), seconds, gateway)
         _came_back(gateway)
     except (NoAnswer, ServerError) as error:
         if isinstance(error, NoAnswer) or error.status in {502, 503, 504}:

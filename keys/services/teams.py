@@ -1,34 +1,37 @@
-"""See that our teams are teams on the gateways, with their budgets, so that the proxy enforces them."""
+"""See that our teams are teams on the gateways, so that the proxies enforce their budgets and their holders'."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
-import structlog
+from django.utils import timezone
 
-from keys.models import Gateway
+from keys.models import Counter
 from keys.services import gateways
-from keys.services.errors import GatewayAway, GatewayRefused
-from portal.litellm import AlreadyExists, ServerError
+from keys.services.errors import GatewayRefused
+from portal.litellm import AlreadyExists, Membership, ServerError, TeamNotFound
 from portal.litellm import Team as TeamThere
 from portal.models import Installation
-from teams.access import Actor
-from teams.models import Team
+from teams.models import Team, User
 
-log = structlog.get_logger(__name__)
+People = Mapping[str, Membership]  # by the id of the user there
 
 
 def place(line: gateways.Line, team: Team) -> None:
-    """See that `team` is a team on the gateway, with our budget: made at first use, and again if it vanished.
+    """See that `team` is a team on the gateway, with our name and budgets: made at first use, and again if it vanished.
 
     Concurrent makers get 500 from the proxy, and a key of a team that is not there is made but dead, so the
     team is looked at afterwards. Raises LiteLLMError.
     """
-    team.refresh_from_db(fields=["max_budget", "budget_duration"])
+    team.refresh_from_db(fields=["name", "max_budget", "budget_duration"])
+    holders = _holders(line, team)
     budget = {"max_budget": team.max_budget, "budget_duration": team.budget_duration or None}
-    there = _team_there(line, team)
+    if team.max_budget is None:
+        budget = dict.fromkeys(budget)
+    there, people = _look(line, team, with_people=bool(holders))
     if there is None:
         with suppress(AlreadyExists, ServerError):  # somebody else makes it at this moment; the look below tells
             line.client.teams.new(
@@ -37,27 +40,67 @@ def place(line: gateways.Line, team: Team) -> None:
                 metadata={"keydesk": {"instance": Installation.current(), "team": team.slug}},
                 **(budget if team.max_budget is not None else {}),
             )
-        there = _team_there(line, team)
+        there, people = _look(line, team, with_people=bool(holders))
         if there is None:
             raise GatewayRefused("The gateway did not make the team.")
+    changes: dict[str, Any] = {} if there.alias == team.name else {"alias": team.name}
     if there.max_budget != team.max_budget or (
-        team.max_budget is not None and there.budget_duration != (team.budget_duration or None)
+        team.max_budget is not None and there.budget_duration != budget["budget_duration"]
     ):
-        line.client.teams.update(team.litellm_id, **(budget if team.max_budget is not None else dict.fromkeys(budget)))
+        changes |= budget
+    if changes:
+        line.client.teams.update(team.litellm_id, **changes)
+    for user, limit in holders.items():
+        _place_holder(line, team, user, limit, there, people)
 
 
-def _team_there(line: gateways.Line, team: Team) -> TeamThere | None:
-    """The team as the gateway has it. By the list: `/team/info` answers with every key of the team."""
-    return next(iter(line.client.teams.list_v2_page(1, 1, team_id=team.litellm_id).items), None)
+def _look(line: gateways.Line, team: Team, *, with_people: bool) -> tuple[TeamThere | None, People]:
+    """The team as the gateway has it, and its members where they matter. By the list otherwise, which is cheaper."""
+    if not with_people:
+        return next(iter(line.client.teams.list_v2_page(1, 1, team_id=team.litellm_id).items), None), {}
+    try:
+        told = line.client.teams.info(team.litellm_id, key_limit=1)  # without a limit it tells every key of the team
+    except TeamNotFound:
+        return None, {}
+    return told.team, {each.user_id: each for each in told.memberships}
 
 
-def show_budget(sender: object = None, *, team: Team, by: Actor, **_: Any) -> None:
-    """Carry a changed team budget to every gateway where the team has keys; a proxy that is away gets it with
-    the team's next key."""
-    ends = time.monotonic() + gateways.PATIENCE
-    for gateway in Gateway.objects.filter(leases__team=team).distinct():
-        try:
-            with gateways.calling(gateway, by=by, seconds=ends - time.monotonic()) as line:
-                place(line, team)
-        except (GatewayAway, GatewayRefused) as error:
-            log.warning("team_budget_not_placed", gateway=gateway.name, team=team.slug, reason=error.message)
+def _holders(line: gateways.Line, team: Team) -> dict[User, Decimal | None]:
+    """Who has a budget of their own in the team, or may have one on this gateway from before (None).
+
+    The counter of a holder is the mark that the gateway has been given a budget, made before it is.
+    """
+    marked = Counter.objects.filter(gateway=line.gateway, team=team, holder__isnull=False).select_related("holder")
+    holders: dict[User, Decimal | None] = {each.holder: None for each in marked if each.holder}
+    budgeted = team.memberships.filter(max_budget__isnull=False).select_related("user")
+    return holders | {each.user: each.max_budget for each in budgeted}
+
+
+def _place_holder(
+    line: gateways.Line, team: Team, user: User, limit: Decimal | None, there: TeamThere, people: People
+) -> None:
+    """Give the gateway a holder's budget, or take it back. Never by `member_delete`: it deletes that person's keys."""
+    window = (team.budget_duration or None) if limit is not None else None
+    known = people.get(user.litellm_id)
+    mark = Counter.objects.filter(gateway=line.gateway, team=team, holder=user)
+    if limit is not None and line.gateway and not mark.exists():
+        spent = known.spend if known else Decimal(0)
+        Counter.objects.get_or_create(
+            gateway=line.gateway, team=team, holder=user, defaults={"spend": spent, "read_at": timezone.now()}
+        )
+    if limit is None and known is None:
+        mark.delete()
+        return
+    same = known is not None and known.max_budget == limit
+    if not same or (known is not None and limit is not None and known.budget_duration != window):
+        if known is None and user.litellm_id not in {member.user_id for member in there.members}:
+            with suppress(AlreadyExists):
+                line.client.teams.member_add(
+                    team.litellm_id, user_id=user.litellm_id, max_budget_in_team=limit, budget_duration=window
+                )
+                return
+        line.client.teams.member_update(
+            team.litellm_id, user_id=user.litellm_id, max_budget_in_team=limit, budget_duration=window
+        )
+    if limit is None:
+        mark.delete()
