@@ -100,6 +100,14 @@ class RotationInOverlap(Conflict):
     action = "Wait until it has ended, or replace the secret now (grace 0): that ends every older one at once."
 
 
+class AlreadyRotated(Conflict):
+    """The version that was to be replaced is not the current one any more: the form was sent before, or another."""
+
+    code = "already_rotated"
+    message = "This key has been rotated since the form was opened."
+    action = "Look at its versions. A secret that was not copied cannot be shown again, only replaced."
+
+
 class TeamEnded(Conflict):
     code = "team_ended"
     action = "Choose another team."
