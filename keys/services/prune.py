@@ -1,0 +1,24 @@
+"""Forget what nobody needs any more. Books, audit and spend stay."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from keys.models import Finding
+from portal import mail
+
+KEPT = timedelta(days=90)  # a closed finding, as history
+
+
+def prune(now: datetime | None = None) -> dict[str, int]:
+    """Delete letters sent 90 days ago, findings closed as long ago, and sessions that are over. A sweep."""
+    now = now or timezone.now()
+    closed = Finding.objects.filter(state=Finding.State.CLOSED, closed_at__lt=now - KEPT)
+    return {
+        "letters": mail.forget_old(now),
+        "findings": closed.delete()[0],
+        "sessions": Session.objects.filter(expire_date__lt=now).delete()[0],
+    }
