@@ -1,4 +1,4 @@
-"""Shapes at the API's edge: lifetimes as seconds or text, money as decimal strings."""
+"""Shapes at the API's edge: lifetimes as seconds or text, money as decimal strings, days of the ledger."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
 
 from portal.litellm import InvalidDuration, parse_duration
+from portal.litellm.durations import LONGEST_LIFETIME
 
 
 class Ttl(serializers.Field[timedelta, Any, Any, Any]):
@@ -20,10 +21,10 @@ class Ttl(serializers.Field[timedelta, Any, Any, Any]):
         super().__init__(**kwargs)
 
     def to_internal_value(self, data: Any) -> timedelta:
-        if self.zero and data in (0, "0", "0s"):
-            return timedelta(0)
         if isinstance(data, bool) or not isinstance(data, int | str):
             raise serializers.ValidationError("Seconds as a number, or text like 24h.")
+        if self.zero and data in (0, "0", "0s"):
+            return timedelta(0)
         try:
             return parse_duration(data)
         except InvalidDuration as error:
@@ -37,19 +38,40 @@ class Grace(serializers.Field[timedelta, Any, Any, Any]):
     """How long an old secret still works: 0, seconds, text like `1h`, or a date (RFC 3339) until which it does."""
 
     def to_internal_value(self, data: Any) -> timedelta:
-        if data in (0, "0", "0s") and not isinstance(data, bool):
-            return timedelta(0)
-        moment = parse_datetime(data) if isinstance(data, str) and "T" in data.upper() else None
-        if moment is None:
-            return Ttl().to_internal_value(data)
-        if moment.tzinfo is None:
-            raise serializers.ValidationError("A date needs a zone, like 2026-12-01T00:00:00Z.")
-        if (rest := moment - timezone.now()) <= timedelta(0):
+        if not isinstance(data, str) or "t" not in data.lower():
+            return Ttl(zero=True).to_internal_value(data)
+        try:
+            moment = parse_datetime(data)
+        except ValueError:  # well formed, and no such day
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise serializers.ValidationError("A date has a time and a zone, like 2026-12-01T00:00:00Z.")
+        rest = moment - timezone.now()
+        if rest <= timedelta(0):
             raise serializers.ValidationError("This date is over. Say 0 to end the old secret now.")
-        return rest
+        return min(rest, LONGEST_LIFETIME)
 
     def to_representation(self, value: timedelta) -> int:
         return int(value.total_seconds())
+
+
+class Amount(serializers.DecimalField):
+    """USD in a body. Empty text is refused: only null means no limit."""
+
+    def __init__(self, *, places: int = 4, **kwargs: Any) -> None:
+        super().__init__(max_digits=12, decimal_places=places, allow_null=True, **kwargs)
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        if isinstance(data, str) and not data.strip():
+            self.fail("invalid")
+        return super().validate_empty_values(data)
+
+
+class Usd(serializers.DecimalField):
+    """An amount in an answer, to the millionth."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_digits=None, decimal_places=6, read_only=True, **kwargs)
 
 
 class Models(serializers.ListField):

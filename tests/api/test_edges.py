@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.urls import reverse
+from django.utils import timezone
 
-from keys.models import Lease
+from keys.api import urls
+from keys.models import Intent, Lease
 from keys.models.role import MOST_MODELS, RESERVED
 from portal.mail import send_due
 from portal.models import AuditEvent
-from teams.models import Team, User
+from teams.models import Departure, Team, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,6 +82,71 @@ def test_json_that_cannot_be_read_is_a_bad_request(sandbox, client, bearer, alic
     answer = client.generic("POST", "/api/v1/keys/", body, content_type="application/json", headers=bearer(alice))
     assert answer.status_code == 400
     assert answer.json()["error"]["action"]
+
+
+# --- every address of the API ---------------------------------------------------------------------
+
+ODD = ["[]", "null", '"text"', "5", "true", "[[]]", '{"": 1}', '{"no_such_field": 1}', "{", '{"a": NaN}', "\udcff"]
+WRITES = [
+    (method, pattern.name)
+    for pattern in urls.urlpatterns
+    for method in ("post", "put", "patch", "delete")
+    if hasattr(pattern.callback.view_class, method)
+]
+
+
+@pytest.fixture
+def place(sandbox, team, ruth, alice, make_key):
+    """Where each name of the API is, with rows that are there: the key is ruth's own."""
+    now, gateway, lease = timezone.now(), sandbox.gateway, make_key(holder=ruth).lease
+    promise = Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=gateway.pk, team=team)
+    seen = {"message": "x", "first_seen_at": now, "seen_at": now}
+    pks = {
+        "adopt_key": gateway.unmanaged.create(token_hash="0", seen_at=now).pk,
+        "departure_decide": Departure.objects.create(user=alice, team=team, at=now, due_at=now, held=True).pk,
+        "finding": gateway.findings.create(kind="team", subject="x", team=team, **seen).pk,
+        "intent": promise.pk,
+    }
+
+    def find(name: str) -> str:
+        pattern = next(each for each in urls.urlpatterns if each.name == name)
+        pk = pks.get(name) or pks.get(name.partition("_")[0]) or lease.pk
+        named = gateway.name if "gateways" in str(pattern.pattern) else "coding"
+        known = {"slug": "search", "who": "alice@example.com", "name": named, "pk": pk}
+        return reverse(f"api:{name}", kwargs={each: known[each] for each in pattern.pattern.converters})
+
+    return find
+
+
+@pytest.mark.parametrize(("method", "name"), WRITES)
+def test_a_body_that_is_none_changes_nothing_at_any_address(client, bearer, ruth, place, method, name):
+    client.raise_request_exception = False
+    where, headers, before = place(name), bearer(ruth), AuditEvent.objects.count()
+    for body in ODD:
+        sent = body.encode(errors="surrogateescape")
+        answer = client.generic(method.upper(), where, sent, content_type="application/json", headers=headers)
+        assert answer.status_code in {400, 422}, (body, answer.content)
+        assert set(answer.json()["error"]) == {"code", "message", "action", "retryable", "details"}
+    unreadable = client.generic(method.upper(), where, b"ttl=1h", content_type="text/plain", headers=headers)
+    assert unreadable.status_code == 415
+    wrong = client.generic(method.upper(), f"{where}?dry_run=1", b"", content_type="application/json", headers=headers)
+    assert (wrong.status_code, list(wrong.json()["error"]["details"])) == (422, ["dry_run"])
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize("name", sorted({pattern.name for pattern in urls.urlpatterns}))
+def test_every_address_refuses_nobody_and_a_wrong_method_in_the_one_shape(client, place, bearer, ruth, name):
+    where = place(name)
+    for answer in (client.get(where), client.generic("TRACE", where, headers=bearer(ruth))):
+        assert answer.status_code in {401, 405}
+        assert answer.json()["error"]["action"]
+
+
+@pytest.mark.parametrize("query", ["q=%00", f"q={'x' * 101}", "holder=%00", "role=%00", "gateway=%00", "q=%25_%5C"])
+def test_a_filter_of_keys_that_fits_nothing_finds_nothing_or_says_why(sandbox, call, alice, make_key, query):
+    make_key()
+    answer = call("get", f"keys/?{query}", by=alice)
+    assert answer.status_code == 422 if "xx" in query else answer.json()["results"] == []
 
 
 # --- models, metadata and aliases -----------------------------------------------------------------

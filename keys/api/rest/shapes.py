@@ -1,0 +1,146 @@
+"""How teams, key roles and leases look in answers. Times are UTC, money is USD as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from keys.api.fields import Ttl, Usd
+from keys.models import Gateway, KeyRole, KeyVersion, Lease
+from keys.services import leases
+from portal.api import body
+from portal.errors import PortalError
+from teams.models import Membership, Team
+
+
+class TeamOut(serializers.ModelSerializer[Team]):
+    class Meta:
+        model = Team
+        fields = ["id", "slug", "name", "max_budget", "budget_duration", "created_at"]
+
+
+class MemberOut(serializers.ModelSerializer[Membership]):
+    """A person in a team. `id` is the person's; `max_budget`: of all their keys there, in the team's window."""
+
+    id = serializers.UUIDField(source="user.pk", read_only=True)
+    email = serializers.EmailField(source="user.email", read_only=True)
+    name = serializers.CharField(source="user.name", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ["id", "email", "name", "role", "max_budget"]
+
+
+class RoleOut(serializers.ModelSerializer[KeyRole]):
+    """A key role. Of its teams only those are named that the caller sees: context `teams`, their pks."""
+
+    gateway = serializers.SlugRelatedField[Gateway](slug_field="name", read_only=True)
+    teams = serializers.SerializerMethodField()
+    ttl = Ttl()
+    max_ttl = Ttl()
+
+    class Meta:
+        model = KeyRole
+        fields = [
+            "id", "name", "description", "gateway", "models", "all_models", "max_budget", "budget_duration",
+            "tpm_limit", "rpm_limit",
+            "max_parallel_requests", "ttl", "max_ttl", "alias_prefix", "metadata", "all_teams", "teams",
+            "approval", "max_live_keys", "version", "ended_at",
+        ]  # fmt: skip
+
+    def get_teams(self, role: KeyRole) -> list[str]:
+        seen = self.context["teams"]
+        return [team.slug for team in role.teams.all() if team.pk in seen]
+
+
+class LeaseOut(serializers.ModelSerializer[Lease]):
+    """A lease as every door of the API shows it. `effective`: the gateway does what this says; else it will."""
+
+    team = serializers.SlugRelatedField[Team](slug_field="slug", read_only=True)
+    role = serializers.SlugRelatedField[KeyRole](slug_field="name", read_only=True)
+    gateway = serializers.SlugRelatedField[Gateway](slug_field="name", read_only=True)
+    holder = serializers.CharField(source="holder.audit_name", read_only=True)
+    holder_id = serializers.UUIDField(read_only=True)
+    effective = serializers.SerializerMethodField()
+    renewable = serializers.BooleanField(read_only=True)
+    max_budget = serializers.DecimalField(max_digits=12, decimal_places=4, read_only=True)
+    models = serializers.SerializerMethodField()
+    all_models = serializers.SerializerMethodField()
+    base_url = serializers.CharField(source="gateway.url_for_holders", read_only=True)
+    versions = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Lease
+        fields = [
+            "id", "alias", "name", "state", "effective", "team", "role", "gateway", "holder", "holder_id", "purpose",
+            "issued_at", "expires_at", "max_expires_at", "renewed_at", "ended_at", "end_reason", "pause_reason",
+            "renewable", "models", "all_models", "max_budget", "spend", "last_used_at", "base_url", "versions",
+        ]  # fmt: skip
+
+    def get_effective(self, lease: Lease) -> bool:
+        return not lease.is_pending
+
+    def get_models(self, lease: Lease) -> list[str]:
+        return list(lease.limits.get("models", []))
+
+    def get_all_models(self, lease: Lease) -> bool:
+        return bool(lease.limits.get("all_models"))
+
+    def get_versions(self, lease: Lease) -> list[dict[str, Any]]:
+        """The secrets that were handed over, oldest first."""
+        current = lease.current
+        return [_version(each, current) for each in lease.versions.all() if each.issued_at]
+
+
+def _version(version: KeyVersion, current: KeyVersion) -> dict[str, Any]:
+    alive = "current" if version.pk == current.pk else "retiring"
+    return {
+        "number": version.number,
+        "name": version.key_name,
+        "state": "ended" if version.ended_at else alive,
+        "issued_at": version.issued_at,
+        "dies_at": version.dies_at,
+        "ended_at": version.ended_at,
+        "last_used_at": version.last_used_at,
+    }
+
+
+class ReachOut(serializers.Serializer[leases.Reach]):
+    """What ending these keys would break. `spend`: of the last 7 days; `busy`: used within the last hour."""
+
+    keys = serializers.SerializerMethodField()
+    refused = serializers.IntegerField()
+    holders = serializers.SerializerMethodField()
+    busy = serializers.IntegerField()
+    spend = Usd()
+
+    def get_keys(self, reach: leases.Reach) -> int:
+        return len(reach.leases)
+
+    def get_holders(self, reach: leases.Reach) -> list[str]:
+        return sorted({lease.holder.audit_name for lease in reach.leases})
+
+
+def lease_answer(lease: Lease, status: int = 200) -> Response:
+    """The lease as it is now."""
+    return Response(LeaseOut(Lease.objects.rows().get(pk=lease.pk)).data, status=status)
+
+
+def shown_once(issued: leases.Issued, status: int) -> Response:
+    """A secret and its lease. The only answers that hold a secret."""
+    answer = {
+        "key": issued.secret,
+        "lease": LeaseOut(issued.lease).data,
+        "base_url": issued.lease.gateway.url_for_holders,
+    }
+    return Response(answer, status=status, headers={"Cache-Control": "no-store"})
+
+
+def trouble(error: PortalError) -> dict[str, Any]:
+    """An error inside an answer that is none itself."""
+    found: dict[str, Any] = body(
+        error.code, error.message, error.action, retryable=error.retryable, details=error.details
+    )["error"]
+    return found
