@@ -4,22 +4,44 @@ from __future__ import annotations
 
 from django.urls import path
 
-from keys.views import gateways, home, issue, leases, roles, sandbox
+from keys.views import acts, endings, gateways, home, issue, leases, many, roles, sandbox
+from keys.views.operations import departures, findings, overview, unmanaged
+from keys.views.operations import gateway as one_gateway
 
 app_name = "keys"
 urlpatterns = [
     path("", home.my_keys, name="home"),
     path("keys/new/", issue.new_key, name="issue"),
+    path("keys/revoke/", many.revoke_many, name="revoke_many"),
     path("keys/<uuid:pk>/", leases.lease_page, name="lease"),
-    path("keys/<uuid:pk>/revoke/", leases.revoke_key, name="revoke"),
+    path("keys/<uuid:pk>/renew/", acts.renew_key, name="renew"),
+    path("keys/<uuid:pk>/rotate/", acts.rotate_key, name="rotate"),
+    path("keys/<uuid:pk>/pause/", acts.pause_key, name="pause"),
+    path("keys/<uuid:pk>/resume/", acts.resume_key, name="resume"),
+    path("keys/<uuid:pk>/revoke/", acts.revoke_key, name="revoke"),
     path("roles/", roles.role_list, name="roles"),
     path("roles/new/", roles.new_role, name="role_new"),
     path("roles/<int:pk>/", roles.role_page, name="role"),
     path("roles/<int:pk>/edit/", roles.edit_role, name="role_edit"),
+    path("roles/<int:pk>/end/", endings.end_role, name="role_end"),
+    path("teams/<slug:slug>/end/", endings.end_team, name="team_end"),
     path("gateways/", gateways.gateway_list, name="gateways"),
     path("gateways/new/", gateways.new_gateway, name="gateway_new"),
     path("gateways/<int:pk>/", gateways.gateway_page, name="gateway"),
     path("gateways/<int:pk>/edit/", gateways.edit_gateway, name="gateway_edit"),
     path("gateways/<int:pk>/check/", gateways.check_gateway, name="gateway_check"),
+    path("gateways/<int:pk>/compare/", one_gateway.compare, name="gateway_compare"),
+    path("gateways/<int:pk>/end/", one_gateway.end_listed, name="gateway_end"),
+    path("gateways/<int:pk>/hold/", one_gateway.hold, name="gateway_hold"),
+    path("gateways/<int:pk>/measure/", one_gateway.measure, name="gateway_measure"),
+    path("operations/", overview.operations, name="operations"),
+    path("operations/intents/<int:pk>/retry/", overview.retry, name="intent_retry"),
+    path("operations/intents/<int:pk>/force/", overview.force, name="intent_force"),
+    path("operations/intents/<int:pk>/forget/", overview.forget, name="intent_forget"),
+    path("operations/departures/", departures.departures, name="departures"),
+    path("operations/findings/", findings.finding_list, name="findings"),
+    path("operations/findings/<int:pk>/", findings.finding, name="finding"),
+    path("operations/unmanaged/", unmanaged.key_list, name="unmanaged"),
+    path("operations/unmanaged/<int:pk>/import/", unmanaged.import_key, name="unmanaged_import"),
     path("sandbox/<path:path>", sandbox.sandbox, name="sandbox"),
 ]

@@ -15,8 +15,9 @@ from keys.forms import GatewayForm
 from keys.models import Gateway
 from keys.models.lease import ENDED
 from keys.services import gateways
+from keys.views.operations.gateway import compared
 from portal.errors import NotAllowed, PortalError
-from portal.ui import sent
+from portal.ui import render_part, sent
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -38,7 +39,9 @@ def gateway_list(request: SignedIn) -> HttpResponse:
 @require_GET
 def gateway_page(request: SignedIn, pk: int) -> HttpResponse:
     require(request.user, Can.SEE_PLATFORM)
-    return render(request, "keys/gateway.html", {"gateway": get_object_or_404(_rows(), pk=pk)})
+    gateway = get_object_or_404(_rows(), pk=pk)
+    context = {"gateway": gateway, **compared(gateway)}
+    return render_part(request, "keys/gateway.html", "keys/operations/_gateway_compare.html", context)
 
 
 @login_required

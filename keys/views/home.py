@@ -14,7 +14,8 @@ from django.views.decorators.http import require_GET
 from keys.models import Gateway, KeyRole, Lease, State
 from keys.models.lease import ENDED, LeaseQuerySet
 from keys.views.issue import platform_admins, teams_to_issue_for
-from portal.templatetags.ui import urgency
+from keys.views.offers import offer
+from portal.drawing import is_in_use, urgency
 from portal.ui import page_of, render_part
 from teams.access import allowed
 from teams.models import Membership, Team
@@ -42,8 +43,10 @@ def my_keys(request: SignedIn) -> HttpResponse:
         "counts": counts,
         "waiting": waiting,
         "ends_soon": list(mine.exclude(state__in=ENDED).filter(expires_at__lte=timezone.now() + A_DAY)),
-        "ending": [lease for lease in waiting if lease.state == State.ACTIVE],
         "revoking": [lease for lease in waiting if lease.state == State.REVOKING],
+        "paused": [lease for lease in waiting if lease.state == State.PAUSED],
+        "rotating": [lease for lease in waiting if _old_one_in_use(lease)],
+        "ending": [(lease, offer(lease, user).act("renew")) for lease in waiting if _ends_soon(lease)],
         "may_issue": teams_to_issue_for(user).exists(),
         "guide": first_steps() if allowed(user, Can.MANAGE_PLATFORM) else None,
     }
@@ -64,7 +67,17 @@ def first_steps() -> dict[str, Any] | None:
 
 
 def _waits(lease: Lease) -> bool:
-    return lease.state == State.REVOKING or bool(urgency(lease))
+    return lease.state in {State.REVOKING, State.PAUSED} or _ends_soon(lease) or _old_one_in_use(lease)
+
+
+def _ends_soon(lease: Lease) -> bool:
+    return lease.state == State.ACTIVE and bool(urgency(lease))
+
+
+def _old_one_in_use(lease: Lease) -> bool:
+    """Whether somebody still uses a secret that has a successor."""
+    old = lease.previous if lease.state == State.ACTIVE else None
+    return old is not None and is_in_use(lease, old)
 
 
 def _in_state(leases: LeaseQuerySet, state: str) -> LeaseQuerySet:

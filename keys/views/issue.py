@@ -1,18 +1,15 @@
-"""Get a key: the counter with its slip, and the one page that shows a secret."""
+"""Get a key: the counter with its slip."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseRedirect, QueryDict
-from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.cache import add_never_cache_headers
 from django.utils.datastructures import MultiValueDict
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -20,9 +17,9 @@ from django.views.decorators.http import require_http_methods
 from keys.forms import NarrowForm
 from keys.models import Approval, KeyRole, Lease
 from keys.services import leases
-from keys.services.errors import AlreadyIssued
+from keys.services.errors import AlreadyIssued, TeamEnded
 from keys.services.terms import Terms, ceiling
-from keys.views.snippets import snippets
+from keys.views.once import sent_before, show_once
 from portal.errors import NotAllowed, PortalError
 from portal.ui import render_part
 from teams.access import require, within
@@ -37,7 +34,7 @@ NARROWS = ("name", "purpose", "ttl", "ttl_other", "max_budget", "which", "models
 
 def teams_to_issue_for(user: User) -> QuerySet[Team]:
     """Teams for which the person may get a key; platform admins may for every team."""
-    return Team.objects.filter(within(user, Can.ISSUE_KEY, team="pk"))
+    return Team.objects.filter(within(user, Can.ISSUE_KEY, team="pk"), ended_at=None)
 
 
 def platform_admins() -> list[User]:
@@ -130,25 +127,27 @@ def new_key(request: SignedIn) -> HttpResponse:
     if request.method == "GET":
         return _counter(request, Counter(request.user, request.GET))
     if again := _issued_before(request):
-        return _to_lease(request, AlreadyIssued(again))
+        return sent_before(request, again, AlreadyIssued(again))
     if "look" in request.POST:
         return HttpResponseRedirect(f"{reverse('keys:issue')}?{_query(request.POST)}")
     if "team" in request.POST:
         team = visible_team(request, request.POST["team"])
         require(request.user, Can.ISSUE_KEY, team)  # a team that one may see, and get no key for, is a plain no
+        if team.ended_at:
+            raise TeamEnded(f"{team} was ended and gives no keys any more.")
     counter = Counter(request.user, request.POST)
     if counter.moved or not counter.can_issue or not (counter.form and counter.team):
         return _counter(request, counter, status=409 if counter.moved else 422)
     try:
         issued = leases.issue(counter.form.ask(counter.team), holder=request.user, by=request.user, once=_once(request))
     except AlreadyIssued as error:
-        return _to_lease(request, error)
+        return sent_before(request, error.lease, error)
     except NotAllowed:
         raise
     except PortalError as error:
         counter.form.blame(error)
         return _counter(request, counter, status=error.status)
-    return _show_once(request, issued)
+    return show_once(request, issued)
 
 
 def _counter(request: SignedIn, counter: Counter, status: int = 200) -> HttpResponse:
@@ -156,24 +155,6 @@ def _counter(request: SignedIn, counter: Counter, status: int = 200) -> HttpResp
     if not counter.role:
         context["helpers"] = platform_admins()
     return render_part(request, "keys/issue.html", "keys/_issue_parts.html", context, status=status)
-
-
-def _show_once(request: SignedIn, issued: leases.Issued) -> HttpResponse:
-    """The only page that ever holds the secret: not kept by browsers, proxies, htmx or sessions."""
-    lease, trial = issued.lease, issued.trial
-    window = str(lease.limits.get("budget_duration") or "")
-    context = {
-        "secret": issued.secret,
-        "lease": lease,
-        "trial": trial,
-        "limits": lease.limits,
-        "most": ceiling(lease.max_budget, window, lease.issued_at, lease.expires_at),
-        "snippets": snippets(issued),
-        "now": timezone.now(),
-    }
-    response = render(request, "keys/key_once.html", context)
-    add_never_cache_headers(response)
-    return response
 
 
 def _once(request: SignedIn) -> UUID:
@@ -186,11 +167,6 @@ def _once(request: SignedIn) -> UUID:
 
 def _issued_before(request: SignedIn) -> Lease | None:
     return Lease.objects.filter(holder=request.user, once=_once(request)).first()
-
-
-def _to_lease(request: SignedIn, error: AlreadyIssued) -> HttpResponse:
-    messages.warning(request, f"{error.message} {error.action}")
-    return redirect("keys:lease", error.lease.pk)
 
 
 def _query(sent: QueryDict) -> str:

@@ -1,26 +1,25 @@
-"""One lease: how it stands, its limits, its history, and its end."""
+"""One lease: how it stands, what it spent, its limits, its secrets and its history."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET
 
-from keys.forms import RevokeForm
-from keys.models import Lease, State
-from keys.services import leases
+from keys.models import Lease
+from keys.services import budgets, spend
 from keys.services.terms import ceiling
+from keys.views.limits import is_nearly_spent, is_tight, limit_rows
+from keys.views.offers import offer
 from portal.models import AuditEvent
-from portal.ui import render_part, sent
-from teams.access import require
+from portal.ui import render_part
+from teams.models import User
 from teams.requests import SignedIn
-from teams.roles import Can
 
 HISTORY = 50
 
@@ -33,45 +32,32 @@ def visible_lease(request: SignedIn, pk: UUID) -> Lease:
 @login_required
 @require_GET
 def lease_page(request: SignedIn, pk: UUID) -> HttpResponse:
-    lease = visible_lease(request, pk)
-    return render_part(request, "keys/lease.html", "keys/_lease.html", about(lease))
+    """The page; htmx, which looks again while the gateway has a part in it, gets what may have changed."""
+    context = about(visible_lease(request, pk), request.user)
+    context["unseen"] = "unseen" in request.GET and any(act.name == "rotate" for act in context["offer"].acts)
+    context["moved"] = request.GET.get("seen", context["mark"]) != context["mark"]
+    return render_part(request, "keys/lease.html", "keys/_lease_parts.html", context)
 
 
-@login_required
-@require_http_methods(["GET", "POST"])
-def revoke_key(request: SignedIn, pk: UUID) -> HttpResponse:
-    """Ask once more without script; end the lease on POST. Safe to repeat."""
-    lease = visible_lease(request, pk)
-    form = RevokeForm(sent(request))
-    if request.method != "POST" or not form.is_valid():
-        require(request.user, Can.REVOKE_KEY, lease)
-        return render(request, "keys/revoke.html", {"lease": lease, "form": form}, status=422 if form.errors else 200)
-    was = lease.state
-    lease = leases.revoke(lease, by=request.user, reason=form.cleaned_data["reason"] or "asked")
-    said = _what_happened(lease, was)
-    (messages.warning if lease.state == State.REVOKING else messages.success)(request, said)
-    return redirect("keys:lease", lease.pk)
-
-
-def _what_happened(lease: Lease, was: str) -> str:
-    if lease.state == State.REVOKING:
-        waits = "Keydesk keeps trying; until then the key may still answer."
-        return f"Not yet revoked: {lease.gateway} has not confirmed it. {waits}"
-    if was in {State.REVOKED, State.EXPIRED, State.FAILED}:
-        return f"{lease} had ended before."
-    return f"Revoked; {lease.gateway} confirmed it at {lease.ended_at or timezone.now():%H:%M:%S} UTC."
-
-
-def about(lease: Lease) -> dict[str, Any]:
-    """What a page shows of a lease."""
+def about(lease: Lease, user: User) -> dict[str, Any]:
+    """What a page shows of a lease to `user`."""
+    now = timezone.now()
     history = AuditEvent.objects.filter(target_type="lease", target_id=str(lease.pk))
     window = str(lease.limits.get("budget_duration") or "")
+    chain = budgets.chain(lease, now)
     return {
         "lease": lease,
         "limits": lease.limits,
         "most": ceiling(lease.max_budget, window, lease.issued_at, lease.expires_at),
         "key_name": lease.current.key_name if lease.versions.all() else "",
+        "offer": offer(lease, user),
+        "mark": f"{lease.state}-{lease.is_pending}",
         "history": history[:HISTORY],
-        "now": timezone.now(),
-        "revoke_form": RevokeForm(),
+        "chain": chain,
+        "limit_rows": limit_rows(lease, chain),
+        "tight": is_tight(chain.binding),
+        "nearly_spent": is_nearly_spent(chain.binding),
+        "figures": spend.figures(lease, now),
+        "models": spend.by_model(lease, now.date().replace(day=1), now.date()),
+        "now": now,
     }

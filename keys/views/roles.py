@@ -26,8 +26,7 @@ from teams.roles import Can
 
 def _rows() -> QuerySet[KeyRole]:
     return (
-        KeyRole.objects.filter(ended_at=None)
-        .with_gateway()
+        KeyRole.objects.with_gateway()
         .prefetch_related("teams")
         .annotate(live_keys=Count("leases", filter=~Q(leases__state__in=ENDED), distinct=True))
         .order_by("gateway__name", "name")
@@ -43,10 +42,14 @@ def most(role: KeyRole) -> Any:
 @require_GET
 def role_list(request: SignedIn) -> HttpResponse:
     require(request.user, Can.SEE_PLATFORM)
-    page = page_of(request, _rows())
+    counts = KeyRole.objects.aggregate(live=Count("pk", filter=Q(ended_at=None)), every=Count("pk"))
+    ended = request.GET.get("state") == "ended"
+    page = page_of(request, _rows().filter(ended_at__isnull=not ended))
     for role in page:
         role.most = most(role)
-    return render(request, "keys/roles.html", {"page": page, "has_gateway": Gateway.objects.exists()})
+    context = {"page": page, "has_gateway": Gateway.objects.exists(), "state": "ended" if ended else "live"}
+    context["counts"] = {"live": counts["live"], "ended": counts["every"] - counts["live"]}
+    return render(request, "keys/roles.html", context)
 
 
 @login_required
@@ -70,7 +73,7 @@ def new_role(request: SignedIn) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def edit_role(request: SignedIn, pk: int) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
-    return _form(request, get_object_or_404(_rows(), pk=pk))
+    return _form(request, get_object_or_404(_rows().filter(ended_at=None), pk=pk))
 
 
 def _form(request: SignedIn, role: KeyRole | None) -> HttpResponse:

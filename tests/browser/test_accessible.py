@@ -17,6 +17,9 @@ def test_axe_finds_nothing_on_any_page(sandbox, browser: Browser, site, team, ru
     team.memberships.create(user=ruth, role="admin")
     live, ended = make_key(holder=ruth, name="nightly").lease, make_key(holder=ruth, name="gone " * 15).lease
     leases.revoke(ended, by=ruth)
+    turned, paused = make_key(holder=ruth, name="turned").lease, make_key(holder=ruth, name="paused").lease
+    leases.rotate(turned, by=ruth)
+    leases.pause(paused, by=ruth, reason="A reason that takes more than a few words to say. " * 3)
     page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
     page.goto(f"{site}/accounts/login/")
     found = {"/accounts/login/": trouble(page)}
@@ -26,26 +29,56 @@ def test_axe_finds_nothing_on_any_page(sandbox, browser: Browser, site, team, ru
         "/?state=ended",
         "/keys/new/",
         f"/keys/{live.pk}/",
+        f"/keys/{live.pk}/renew/",
+        f"/keys/{live.pk}/rotate/",
+        f"/keys/{live.pk}/rotate/?replace=1",
+        f"/keys/{live.pk}/pause/",
         f"/keys/{live.pk}/revoke/",
+        f"/keys/{live.pk}/?unseen=1",
+        f"/keys/{turned.pk}/",
+        f"/keys/{paused.pk}/",
+        f"/keys/{paused.pk}/resume/",
+        "/keys/revoke/?team=search",
+        "/keys/revoke/",
         f"/keys/{ended.pk}/",
         "/teams/",
         "/teams/new/",
         "/teams/search/",
         "/teams/search/edit/",
+        "/teams/search/end/",
+        f"/teams/search/members/{ruth.pk}/budget/",
         "/roles/",
         "/roles/new/",
         f"/roles/{live.role_id}/",
         f"/roles/{live.role_id}/edit/",
+        f"/roles/{live.role_id}/end/",
         "/gateways/",
         "/gateways/new/",
         f"/gateways/{live.gateway_id}/",
         f"/gateways/{live.gateway_id}/edit/",
+        f"/gateways/{live.gateway_id}/end/",
+        f"/gateways/{live.gateway_id}/hold/",
+        "/operations/",
+        "/operations/departures/",
+        "/operations/findings/",
+        "/operations/findings/?state=closed",
+        "/operations/unmanaged/",
         "/nowhere/",
         "/accounts/logout/",
         "/accounts/password/change/",
     ):
         page.goto(site + path)
         found[path] = trouble(page)
+    for name in ("renew", "rotate", "pause", "revoke"):
+        page.goto(f"{site}/keys/{live.pk}/")
+        page.locator(f'[popovertarget="{name}"]').first.click()
+        page.locator(f"#{name}").wait_for()
+        found[f"the popup {name}"] = trouble(page)
+    page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
+    page.goto(f"{site}/keys/{live.pk}/rotate/")
+    page.get_by_role("button", name="Rotate nightly").click()
+    page.locator("#secret").wait_for()
+    found["the new secret, once"] = trouble(page)
     page.goto(f"{site}/keys/new/")
     page.get_by_role("button", name="Issue key").click()
     page.locator("#secret").wait_for()

@@ -88,8 +88,9 @@ def test_a_reload_shows_the_lease_and_makes_no_second_key(counter, sandbox, team
     counter.post(ISSUE, sent)
     again = counter.post(ISSUE, sent, follow=True)
     lease = Lease.objects.get()
-    assert again.redirect_chain[-1][0] == reverse("keys:lease", args=[lease.pk])
+    assert again.redirect_chain[-1][0] == f"{reverse('keys:lease', args=[lease.pk])}?unseen=1"
     assert "already issued its key" in text(again)
+    assert "Did not copy the secret? It cannot be shown again." in text(again)
     assert sandbox.balances(team)
 
 

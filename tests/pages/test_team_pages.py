@@ -7,6 +7,7 @@ from django.core import mail
 from django.urls import reverse
 
 from keys.models import State
+from portal.mail import send_due
 from teams.models import Team
 from tests.pages.conftest import form_of, text
 
@@ -29,6 +30,7 @@ def test_a_platform_admin_makes_a_team_and_a_stranger_gets_a_letter(ruth, as_per
         follow=True,
     )
     assert "zoe@example.com is in Search Platform now, as team admin." in text(added)
+    send_due()
     assert mail.outbox[0].to == ["zoe@example.com"]
     assert "/accounts/password/reset/" in mail.outbox[0].body
 

@@ -24,7 +24,7 @@ from keys.services.attempts import (
     try_out,
     verify_expiry,
 )
-from keys.services.errors import EndedMeanwhile, GatewayAway, HolderLeft, NotNow, RotationInOverlap
+from keys.services.errors import AlreadyRotated, EndedMeanwhile, GatewayAway, HolderLeft, NotNow, RotationInOverlap
 from portal import audit
 from portal.errors import Invalid
 from portal.litellm import IssuedKey, KeyInfo, KeyNotFound, LiteLLMError, hash_key
@@ -35,21 +35,22 @@ GRACE = timedelta(hours=24)  # when nobody says otherwise
 REPLACE = timedelta(0)  # "I never saw it": the old secret dies at once
 
 
-def rotate(lease: Lease, *, by: Actor, grace: timedelta = GRACE) -> Issued:
+def rotate(lease: Lease, *, by: Actor, grace: timedelta = GRACE, replaces: int | None = None) -> Issued:
     """Issue the lease's next secret; the old one works for `grace` more, never longer than it would have.
 
-    REPLACE is allowed while an older secret's grace still runs, and ends that one too.
-    Raises NotAllowed, NotNow, HolderLeft, RotationInOverlap, Invalid, GatewayAway, GatewayRefused, EndedMeanwhile.
-    After any of them the old secret is as it was.
+    REPLACE is allowed while an older secret's grace still runs, and ends that one too. `replaces` is the number of
+    the version that whoever asks has seen: a form that is sent twice rotates once.
+    Raises NotAllowed, AlreadyRotated, NotNow, HolderLeft, RotationInOverlap, Invalid, GatewayAway, GatewayRefused,
+    EndedMeanwhile. After any of them the old secret is as it was.
     """
     require(by, Can.RENEW_KEY, lease)
     if grace < REPLACE:
         raise Invalid("A grace period is not negative.", details={"grace": "Now, or later."})
-    _check(lease, grace)  # before the gateway is bothered
+    _check(lease, grace, replaces)  # before the gateway is bothered
     with gateways.calling(lease.gateway, by=by) as line:
         teams.place(line, lease.team)
         spent = _counter(line, lease.current)
-        attempt = _promise(lease, grace, spent)
+        attempt = _promise(lease, grace, spent, replaces)
         try:
             there = make(line, attempt)
             token = attempt.version.token_hash or hash_key(attempt.secret)
@@ -69,7 +70,9 @@ def rotate(lease: Lease, *, by: Actor, grace: timedelta = GRACE) -> Issued:
     return issued
 
 
-def _check(lease: Lease, grace: timedelta) -> None:
+def _check(lease: Lease, grace: timedelta, replaces: int | None) -> None:
+    if replaces is not None and lease.current.number != replaces:
+        raise AlreadyRotated
     if lease.state == State.ROTATING:
         raise RotationInOverlap("This key is being rotated at this moment.")
     if lease.state != State.ACTIVE or lease.expires_at <= timezone.now():
@@ -90,11 +93,11 @@ def _counter(line: gateways.Line, version: KeyVersion) -> Decimal:
     return there.spend
 
 
-def _promise(lease: Lease, grace: timedelta, spent: Decimal) -> Attempt:
+def _promise(lease: Lease, grace: timedelta, spent: Decimal, replaces: int | None) -> Attempt:
     """Commit the next version and the intent that ends it, before the gateway hears of it."""
     with transaction.atomic(durable=True):
         row = Lease.objects.select_for_update().get(pk=lease.pk)
-        _check(row, grace)
+        _check(row, grace, replaces)
         row.move({State.ACTIVE}, State.ROTATING)
         return begin(row, timezone.now(), spend=spent)
 

@@ -1,0 +1,86 @@
+"""Forms of what is done with a key that lives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from keys.models import Lease
+from keys.services.leases import REPLACE
+from portal.forms import DeskForm, LifetimeField
+
+ON_A_DAY = "day"
+GRACES = {"24h": timedelta(hours=24), "1h": timedelta(hours=1), "now": REPLACE}
+
+
+class ReasonForm(DeskForm):
+    """Why somebody ends or stops a key."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=200,
+        label="Why?",
+        help_text="Stays in the history.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def fields_given(self) -> dict[str, Any]:
+        return {"reason": self.cleaned_data["reason"] or "asked"}
+
+
+class RenewForm(DeskForm):
+    """How long a key shall live from now."""
+
+    ttl = LifetimeField(label="TTL")
+
+    def __init__(self, *args: Any, lease: Lease, **kwargs: Any) -> None:
+        longest = lease.role.default_ttl
+        super().__init__(*args, initial={"ttl": longest}, **kwargs)
+        field = self.fields["ttl"]
+        field.help_text = f"From now, like 36h or 10d. {lease.role} gives {field.prepare_value(longest)} at a time."
+
+
+class RotateForm(DeskForm):
+    """When the old secret ends. `replaces`: the version that the form was drawn for, so that it rotates only once."""
+
+    grace = forms.ChoiceField(
+        label="The old secret ends",
+        choices=[("24h", "in 24 hours"), ("1h", "in 1 hour"), ("now", "now"), (ON_A_DAY, "on a date")],
+        widget=forms.RadioSelect,
+        initial="24h",
+    )
+    day = forms.DateField(
+        required=False,
+        label="Its last day",
+        help_text="It ends at 24:00 UTC, and never later than the key itself.",
+        widget=forms.DateInput(attrs={"type": "date", "autocomplete": "off"}, format="%Y-%m-%d"),
+    )
+    replaces = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, lease: Lease, **kwargs: Any) -> None:
+        super().__init__(*args, initial={"replaces": lease.current.number}, **kwargs)
+        today = timezone.now().date()
+        last = max(today, lease.expires_at.date())
+        self.fields["day"].widget.attrs |= {"min": today.isoformat(), "max": last.isoformat()}
+
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().clean() or {}
+        if found.get("grace") == ON_A_DAY and "day" not in self.errors:
+            day = found.get("day")
+            if day is None:
+                self.add_error("day", "Choose the day.")
+            elif self._end_of(day) <= timezone.now():
+                self.add_error("day", "This day is over. To end the old secret now, choose that.")
+        return found
+
+    def fields_given(self) -> dict[str, Any]:
+        grace = self.cleaned_data["grace"]
+        rest = self._end_of(self.cleaned_data["day"]) - timezone.now() if grace == ON_A_DAY else GRACES[grace]
+        return {"grace": rest, "replaces": self.cleaned_data["replaces"]}
+
+    @staticmethod
+    def _end_of(day: Any) -> datetime:
+        return datetime.combine(day, time.min, UTC) + timedelta(days=1)
