@@ -57,12 +57,14 @@ def test_a_quiet_desk_says_that_nothing_is_open(sandbox, ruth, as_person):
     sweeps.status()
     client = as_person(ruth)
     assert "No sweep is late, nothing is open." in text(client.get(PAGE))
-    Sweep.objects.update(succeeded_at=now, started_at=now, finished_at=now, seconds=0.4, counts={"kept": 3, "lost": 0})
+    Sweep.objects.update(
+        succeeded_at=now, started_at=now, finished_at=now, seconds=0.4, counts={"kept": 3, "lost": 0, "gateways": 1}
+    )
     page = text(client.get(PAGE))
     assert "All sweeps ran, nothing is open." in page
     assert "Every promise is kept" in page
     assert "Waits for you" not in page
-    assert "took 0.4 s 3 kept" in page
+    assert "took 0.4 s 3 kept, 1 gateway in" in page
 
 
 def test_a_stuck_promise_says_what_must_happen_since_when_and_what_is_wrong(stuck, ruth, as_person):
