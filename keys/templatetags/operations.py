@@ -50,8 +50,11 @@ def sweep_words(status: SweepStatus) -> SweepWords:
 
 @register.filter
 def counted(counts: Mapping[str, int]) -> str:
-    """`three kept, one failed`, of those that are not 0."""
-    return ", ".join(f"{intcomma(number)} {name.replace('_', ' ')}" for name, number in counts.items() if number)
+    """`3 kept, 1 gateway`, of those that are not 0."""
+    named = {name.replace("_", " "): number for name, number in counts.items() if number}
+    return ", ".join(
+        f"{intcomma(number)} {name.removesuffix('s') if number == 1 else name}" for name, number in named.items()
+    )
 
 
 @register.filter

@@ -59,6 +59,7 @@ class Purse:
     starts: datetime | None
     ends: datetime | None  # None: it never starts anew
     forecast: Decimal | None  # at `ends`; None: none, or too early to say
+    told: spend.Figures  # of its whole life there
 
     @property
     def left(self) -> Decimal | None:
@@ -89,7 +90,7 @@ def _purse(team: Team, gateway: Gateway, now: datetime) -> Purse:
     starts, ends = told.window or (None, None)
     leads = budgets.forecast(spent, max(starts, team.created_at), now, ends) if starts and ends else None
     as_of = max((each for each in (read.as_of, gateway.spend_synced_at) if each), default=None)
-    return Purse(gateway, team.max_budget, spent, as_of, starts, ends, leads)
+    return Purse(gateway, team.max_budget, spent, as_of, starts, ends, leads, told)
 
 
 @dataclass(frozen=True, slots=True)
