@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from keys.models import Gateway, Intent, KeyRole, KeyVersion, Lease
+from keys.models import Counter, Finding, Gateway, Intent, KeyRole, KeyVersion, Lease, SpendDay, UnmanagedKey
 from portal.admin import ReadOnlyAdmin
 
 
@@ -41,3 +41,43 @@ class LeaseAdmin(ReadOnlyAdmin):
 class IntentAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "gateway", "due_at", "attempts", "last_error", "issuing")
     list_filter = ("gateway", "kind")
+
+
+@admin.register(Finding)
+class FindingAdmin(ReadOnlyAdmin):
+    list_display = ("message", "gateway", "kind", "state", "first_seen_at", "seen_at", "closed_by")
+    list_filter = ("state", "kind", "gateway")
+    search_fields = ("message",)
+    exclude = ("subject",)  # often a hash
+
+
+@admin.register(UnmanagedKey)
+class UnmanagedKeyAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "gateway", "team", "holder", "spend", "expires_at", "last_used_at", "seen_at")
+    list_filter = ("gateway",)
+    search_fields = ("alias", "key_name", "team", "holder")
+    exclude = ("token_hash",)
+
+
+@admin.register(SpendDay)
+class SpendDayAdmin(ReadOnlyAdmin):
+    list_display = (
+        "day",
+        "key_alias",
+        "model",
+        "spend",
+        "requests",
+        "failed",
+        "team_name",
+        "holder_name",
+        "written_at",
+    )
+    list_filter = ("gateway", "team")
+    search_fields = ("key_alias", "model", "holder_name")
+    date_hierarchy = "day"
+
+
+@admin.register(Counter)
+class CounterAdmin(ReadOnlyAdmin):
+    list_display = ("team", "holder", "gateway", "spend", "resets_at", "read_at")
+    list_filter = ("gateway",)

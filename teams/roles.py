@@ -46,7 +46,8 @@ class Can(Enum):
     SEE_KEY = "see this key"
     ISSUE_KEY = "issue a key for this team"
     RENEW_KEY = "renew, rotate or replace this key"
-    REVOKE_KEY = "revoke this key"
+    REVOKE_KEY = "pause, resume or revoke this key"
+    LIFT_PAUSE = "let a key answer again that somebody else paused"
     MANAGE_MEMBERS = "change who is in this team"
     SET_TEAM_BUDGET = "change this team's budget"
     SEE_TEAM_AUDIT = "see this team's audit"
@@ -62,6 +63,7 @@ TABLE: dict[Can, tuple[Reach, Reach, Reach, Reach, Reach, Reach]] = {
     Can.ISSUE_KEY: (NONE, OWN, OWN, OWN, NONE, OWN),
     Can.RENEW_KEY: (NONE, OWN, OWN, OWN, NONE, OWN),
     Can.REVOKE_KEY: (NONE, OWN, ANY, ANY, NONE, ANY),
+    Can.LIFT_PAUSE: (NONE, NONE, ANY, ANY, NONE, ANY),
     Can.MANAGE_MEMBERS: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.SET_TEAM_BUDGET: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.SEE_TEAM_AUDIT: (NONE, NONE, NONE, ANY, ANY, ANY),
@@ -84,6 +86,7 @@ SCOPES: dict[Can, Scope] = {
     Can.ISSUE_KEY: Scope.KEYS_ISSUE,
     Can.RENEW_KEY: Scope.KEYS_MANAGE,
     Can.REVOKE_KEY: Scope.KEYS_MANAGE,
+    Can.LIFT_PAUSE: Scope.KEYS_MANAGE,
     Can.MANAGE_MEMBERS: Scope.TEAM_MANAGE,
     Can.SET_TEAM_BUDGET: Scope.TEAM_MANAGE,
     Can.SEE_TEAM_AUDIT: Scope.TEAM_MANAGE,

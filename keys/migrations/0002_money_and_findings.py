@@ -174,6 +174,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='lease',
+            name='paused_by',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+        ),
+        migrations.AddField(
+            model_name='lease',
             name='renewed_at',
             field=models.DateTimeField(null=True),
         ),

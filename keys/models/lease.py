@@ -107,6 +107,7 @@ class Lease(models.Model):
     ended_at = models.DateTimeField(null=True)
     end_reason = models.CharField(max_length=200, blank=True)
     pause_reason = models.CharField(max_length=200, blank=True)  # while it is paused
+    paused_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")  # NULL: Keydesk itself
     # USD, of all its versions, from the ledger's rows (never from counters); see SpendDay.
     spend = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0))
     last_used_at = models.DateTimeField(null=True)

@@ -59,7 +59,7 @@ def offer(lease: Lease, user: User) -> Offer:
     if allowed(user, Can.RENEW_KEY, lease):
         _longer(lease, acts, notes)
     if allowed(user, Can.REVOKE_KEY, lease):
-        _shorter(lease, acts, notes)
+        _shorter(lease, user, acts, notes)
     return Offer(tuple(acts), tuple(notes))
 
 
@@ -105,11 +105,13 @@ def rotate_or_replace(lease: Lease, *, replaces: bool = False) -> Act:
     return Act("rotate", "Rotate", f"Rotate {lease}?", "Nothing was rotated.", form)
 
 
-def _shorter(lease: Lease, acts: list[Act], notes: list[str]) -> None:
+def _shorter(lease: Lease, user: User, acts: list[Act], notes: list[str]) -> None:
     """Pause or resume, and revoke."""
     if lease.state == State.ACTIVE:
         form = ReasonForm(auto_id="pause_%s")
         acts.append(Act("pause", "Pause", f"Pause {lease}?", "Nothing was paused.", form))
+    elif lease.state == State.PAUSED and not leases.may_lift(lease, user):
+        notes.append(f"{lease.paused_by} paused it. An approver or a team admin can let it answer again.")
     elif lease.state == State.PAUSED and may_hold(lease.holder, lease.team):
         acts.append(Act("resume", "Resume", f"Resume {lease}?", "Nothing was resumed.", DeskForm(), tone="primary"))
     elif lease.state == State.PAUSED:

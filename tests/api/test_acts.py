@@ -37,7 +37,7 @@ def code(answer) -> tuple[int, str]:
 
 def facts(lease: Lease) -> dict[str, object]:
     """The whole row, to see that nothing of it changed."""
-    return Lease.objects.filter(pk=lease.pk).values().get()
+    return dict(Lease.objects.filter(pk=lease.pk).values().get())
 
 
 # --- the lease ------------------------------------------------------------------------------------

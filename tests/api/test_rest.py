@@ -171,7 +171,7 @@ def test_what_may_be_seen_but_not_done_is_403_and_names_the_right(sandbox, call,
     assert refused.status_code == 403
     assert refused.json()["error"] == {
         "code": "not_allowed",
-        "message": "You may not revoke this key.",
+        "message": "You may not pause, resume or revoke this key.",
         "action": "An approver or a team admin can.",
         "retryable": False,
         "details": {"right": "revoke_key"},

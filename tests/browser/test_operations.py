@@ -143,7 +143,7 @@ def test_a_comparison_that_is_asked_for_shows_itself_when_it_is_done(sandbox, si
     page.get_by_role("button", name="Compare now").click()
     expect(page.get_by_text("Asked for")).to_be_visible()
     reconcile.run_due()
-    expect(page.get_by_text("Both sides agree.")).to_be_visible()
+    expect(page.get_by_text("Both sides agree.")).to_be_visible(timeout=15_000)  # it looks every 5 s
     expect(page.get_by_role("button", name="Compare now")).to_be_visible()
 
 

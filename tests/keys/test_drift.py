@@ -11,7 +11,6 @@ from django.utils import timezone
 from keys.models import Finding, Intent, KeyVersion, Lease, State
 from keys.services import findings, intents, leases, reconcile
 from keys.services.terms import SLACK
-from portal.errors import Invalid, NotAllowed
 from portal.litellm import faults
 from portal.models import AuditEvent, Letter
 from teams import services as team_services
@@ -167,21 +166,6 @@ def test_every_model_is_adopted_as_all_models_in_so_many_words(proxy, ruth, make
     assert in_step(proxy)
 
 
-@pytest.mark.parametrize("change", [{"max_budget": 0}, {"budget_duration": "9d"}, {"models": ["no-default-models"]}])
-def test_what_a_lease_cannot_say_is_not_adopted(proxy, ruth, make_key, change):
-    issued = make_key()
-    if change == {"budget_duration": "9d"}:
-        proxy.client.http.request("POST", "/key/update", json={"key": issued.lease.current.token_hash, **change})
-    else:
-        proxy.client.keys.update(issued.secret, **change)
-    run(proxy)
-    before = Lease.objects.get().limits
-    with pytest.raises(findings.CannotAdopt):
-        findings.adopt(found(Kind.LIMITS), by=ruth)
-    assert Lease.objects.get().limits == before
-    assert found(Kind.LIMITS)
-
-
 def test_an_expiry_is_adopted_never_past_the_max_ttl(proxy, ruth, make_key):
     issued = make_key()
     proxy.client.keys.update(issued.secret, duration="40d")
@@ -230,35 +214,6 @@ def test_an_unblock_is_not_adopted_for_who_has_left(sandbox, alice, ines, ruth, 
     assert Lease.objects.get().state == State.PAUSED
 
 
-def test_what_changed_again_since_it_was_found_is_not_adopted(proxy, ruth, make_key):
-    issued = make_key()
-    proxy.client.keys.update(issued.secret, rpm_limit=30)
-    run(proxy)
-    proxy.client.keys.update(issued.secret, rpm_limit=3000)
-    with pytest.raises(findings.ChangedSince):
-        findings.adopt(found(Kind.LIMITS), by=ruth)
-    proxy.client.keys.delete(issued.secret)
-    with pytest.raises(findings.ChangedSince):
-        findings.adopt(found(Kind.LIMITS), by=ruth)
-    assert Lease.objects.get().limits["rpm_limit"] is None
-
-
-@pytest.mark.parametrize("kind", [Kind.METADATA, Kind.SPEND, Kind.PRICE, Kind.ORPHAN, Kind.MISSING])
-def test_what_no_row_of_ours_could_take_over_is_not_adopted(sandbox, ruth, make_key, kind):
-    version = make_key().lease.current
-    finding = findings.note(sandbox.gateway, kind, "x", message="Odd.", version=version, now=timezone.now())
-    with pytest.raises(findings.CannotAdopt):
-        findings.adopt(finding, by=ruth)
-
-
-@pytest.mark.parametrize("kind", [Kind.SPEND, Kind.PRICE, Kind.ORPHAN, Kind.MISSING])
-def test_what_is_not_on_the_gateway_to_be_mended_is_not_restored(sandbox, ruth, make_key, kind):
-    version = make_key().lease.current
-    finding = findings.note(sandbox.gateway, kind, "x", message="Odd.", version=version, now=timezone.now())
-    with pytest.raises(findings.CannotRestore):
-        findings.restore(finding, by=ruth)
-
-
 def test_limits_changed_on_one_key_of_a_rotation_are_restored_on_it_alone(proxy, alice, ruth, make_key):
     issued = make_key()
     new = leases.rotate(issued.lease, by=alice)
@@ -290,66 +245,6 @@ def test_the_old_keys_end_in_a_rotation_is_not_adopted(proxy, alice, ruth, make_
         findings.adopt(found(Kind.EXPIRY), by=ruth)
     findings.restore(found(Kind.EXPIRY), by=ruth)
     assert in_step(proxy)
-
-
-def test_an_ignored_finding_stays_ignored_until_its_facts_change(proxy, ruth, make_key):
-    issued = make_key()
-    proxy.client.keys.update(issued.secret, rpm_limit=30)
-    run(proxy)
-    finding = findings.ignore(found(Kind.LIMITS), by=ruth, reason="A load test.")
-    first = finding.first_seen_at
-    assert (finding.state, finding.closed_by, finding.reason) == ("ignored", "ruth@example.com", "A load test.")
-    run(proxy)
-    finding.refresh_from_db()
-    assert finding.state == "ignored"
-
-    proxy.client.keys.update(issued.secret, rpm_limit=31)
-    run(proxy)
-    finding.refresh_from_db()
-    assert (finding.state, finding.reason, finding.first_seen_at) == ("open", "", first)
-
-    proxy.client.keys.update(issued.secret, rpm_limit=None)
-    run(proxy)
-    finding.refresh_from_db()
-    assert finding.state == "closed"
-    proxy.client.keys.update(issued.secret, rpm_limit=31)
-    run(proxy)
-    finding.refresh_from_db()
-    assert finding.state == "open"
-    assert finding.first_seen_at > first
-
-
-def test_a_lease_that_is_not_what_it_says_cannot_be_ignored(sandbox, ruth, make_key):
-    version = make_key().lease.current
-    for kind in (Kind.MISSING, Kind.ORPHAN):
-        finding = findings.note(sandbox.gateway, kind, "x", message="Odd.", version=version, now=timezone.now())
-        with pytest.raises(findings.CannotIgnore):
-            findings.ignore(finding, by=ruth, reason="Because.")
-    with pytest.raises(Invalid):
-        findings.ignore(finding, by=ruth, reason="  ")
-
-
-def test_what_is_closed_is_answered_no_more(sandbox, ruth, make_key):
-    issued = make_key()
-    change_there(sandbox, issued, Kind.LIMITS)
-    run(sandbox)
-    finding = found(Kind.LIMITS)
-    findings.restore(finding, by=ruth)
-    for act in (findings.restore, findings.adopt, lambda each, by: findings.ignore(each, by=by, reason="Late.")):
-        with pytest.raises(findings.NotOpen):
-            act(finding, by=ruth)
-
-
-def test_only_platform_admins_answer_findings(sandbox, alice, ines, audra, make_key):
-    issued = make_key()
-    change_there(sandbox, issued, Kind.LIMITS)
-    run(sandbox)
-    for who in (alice, ines, audra):
-        for act in (findings.restore, findings.adopt):
-            with pytest.raises(NotAllowed):
-                act(found(Kind.LIMITS), by=who)
-        with pytest.raises(NotAllowed):
-            findings.ignore(found(Kind.LIMITS), by=who, reason="Mine.")
 
 
 def test_a_key_that_ends_meanwhile_closes_its_findings(proxy, alice, ruth, make_key):
@@ -421,22 +316,6 @@ def test_a_team_that_is_made_while_the_gateway_is_read_is_not_missing(proxy, tea
     proxy.faults.clear()
     proxy.faults.fail_next("/v2/team/list", faults.Answer(200, page))
     assert run(proxy).drifted == 0
-
-
-def test_money_is_the_same_text_however_it_was_written():
-    assert findings.plain({"a": Decimal("50"), "b": [Decimal("50.0"), Decimal("5E+1"), (1, None)]}) == {
-        "a": "50",
-        "b": ["50", "50", [1, None]],
-    }
-
-
-def test_an_older_sight_never_overwrites_a_newer_one(sandbox):
-    now = timezone.now()
-    findings.note(sandbox.gateway, Kind.PRICE, "gpt-4o", message="New.", now=now)
-    findings.note(sandbox.gateway, Kind.PRICE, "gpt-4o", message="Old.", now=now - timedelta(seconds=1))
-    assert Finding.objects.get().message == "New."
-    assert findings.close_unseen(sandbox.gateway, [Kind.PRICE], now, now) == 0
-    assert findings.close_unseen(sandbox.gateway, [Kind.PRICE], now + timedelta(seconds=1), now) == 1
 
 
 def test_drift_of_a_held_gateways_leases_that_are_over_their_time_is_measured_by_their_own_end(sandbox, make_key):

@@ -258,11 +258,21 @@ def test_an_ended_key_is_neither_paused_nor_resumed(sandbox, alice, make_key):
 def test_who_acts_on_another_persons_key_is_named_to_its_holder(sandbox, alice, ines, make_key):
     lease = make_key().lease
     leases.pause(lease, by=ines, reason="a leak")
-    leases.resume(lease, by=alice)
     letter = Letter.objects.get()
     assert letter.to == [alice.email]
     assert "Ines" in letter.text
     assert "a leak" in letter.text
+
+
+def test_a_holder_does_not_lift_a_pause_that_an_admin_set(sandbox, alice, bob, ines, make_key):
+    issued = make_key()
+    paused = leases.pause(issued.lease, by=ines, reason="a leak")
+    with pytest.raises(NotAllowed, match="somebody else paused"):
+        leases.resume(paused, by=alice)
+    assert sandbox.status_of(issued.secret) == 401
+    assert leases.resume(paused, by=bob).state == State.ACTIVE
+    mine = leases.pause(paused, by=alice)
+    assert leases.resume(mine, by=alice).state == State.ACTIVE
 
 
 # Many

@@ -21,7 +21,8 @@ from portal.litellm import KeyNotFound, faults, hash_key
 from portal.models import AuditEvent, Installation, Letter
 from teams.access import SYSTEM
 from tests.keys.test_crashes import WAYS, Killed, settled, times
-from tests.keys.test_reconcile import CASES, run
+from tests.keys.test_reconcile import run
+from tests.keys.test_reconcile_crashes import CASES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -123,6 +124,7 @@ def test_a_key_of_a_user_in_another_team_moves(proxy, team, alice, take, by_hand
         assert not Intent.objects.exists()
     finally:
         proxy.client.teams.delete(old.team_id)
+        proxy.client.users.delete(user)
 
 
 def test_every_model_and_no_end_become_what_a_lease_can_say(proxy, take, by_hand, make_role):

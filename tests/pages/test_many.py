@@ -69,7 +69,7 @@ def test_what_one_may_see_and_not_end_is_counted_apart_and_stays(make_key, bob, 
     assert "Not yours to end 1" in page
     done = text(client.post(MANY, {"id": [str(mine.pk), str(own.pk)]}))
     assert "One key of 2 ended" in done
-    assert "You may not revoke this key." in done
+    assert "You may not pause, resume or revoke this key." in done
     mine.refresh_from_db()
     assert mine.state == State.ACTIVE
 

@@ -38,6 +38,10 @@ class NotThere(PortalError):
         super().__init__(message, details={field: message})
 
 
+class Nothing(serializers.Serializer[Any]):
+    """No fields."""
+
+
 class Door(APIView):
     """A view of the API. A query parameter that it does not know is refused: `?preveiw=true` must not end keys."""
 

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from keys.api.fields import Ttl, Usd
 from keys.api.rest.common import (
     Listed,
+    Nothing,
     NotThere,
     PlatformDoor,
     actor,
@@ -95,10 +96,6 @@ class UnmanagedOut(serializers.ModelSerializer[UnmanagedKey]):
 
 class ReconcileIn(serializers.Serializer[Any]):
     approved = serializers.BooleanField(default=False)
-
-
-class Nothing(serializers.Serializer[Any]):
-    """No fields."""
 
 
 class AdoptIn(serializers.Serializer[Any]):

@@ -14,6 +14,7 @@ from keys.api.fields import Amount, Grace, Models, Ttl
 from keys.api.rest.common import (
     Door,
     Listed,
+    Nothing,
     actor,
     checked,
     exact,
@@ -41,10 +42,6 @@ class KeyIn(serializers.Serializer[Any]):
     max_budget = Amount(required=False)
     purpose = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
     name = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
-
-
-class Nothing(serializers.Serializer[Any]):
-    """No fields."""
 
 
 class RenewIn(serializers.Serializer[Any]):

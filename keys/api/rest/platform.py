@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from keys.api.rest.common import Listed, PlatformDoor, actor, asked, checked, exact, truth
+from keys.api.rest.common import Listed, Nothing, PlatformDoor, actor, asked, checked, exact, truth
 from keys.models import Finding, Gateway, Intent
 from keys.models.intent import IntentQuerySet
 from keys.services import findings, intents, operations, reconcile
@@ -79,10 +79,6 @@ class DepartureOut(serializers.ModelSerializer[Departure]):
     class Meta:
         model = Departure
         fields = ["id", "person", "person_id", "team", "role", "at", "due_at", "held", "closed_at", "outcome"]
-
-
-class Nothing(serializers.Serializer[Any]):
-    """No fields."""
 
 
 class AllIn(serializers.Serializer[Any]):

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from keys.api.fields import Amount, Models, Ttl
-from keys.api.rest.common import Door, Listed, actor, asked, checked, exact, seen_teams
+from keys.api.rest.common import Door, Listed, Nothing, actor, asked, checked, exact, seen_teams
 from keys.api.rest.shapes import ReachOut, RoleOut
 from keys.models import Approval, Gateway, KeyRole
 from keys.models.role import WINDOWS
@@ -58,10 +58,6 @@ class RoleIn(serializers.Serializer[Any]):
 class RoleEndIn(serializers.Serializer[Any]):
     gateway = serializers.CharField(max_length=60, required=False)
     preview = serializers.BooleanField(default=False)
-
-
-class Nothing(serializers.Serializer[Any]):
-    """No fields."""
 
 
 class RolesView(Listed[KeyRole]):

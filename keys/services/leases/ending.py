@@ -17,7 +17,7 @@ from keys.services import gateways, intents, letters
 from keys.services.leases.pausing import pause_all
 from portal import audit
 from portal.errors import PortalError
-from teams.access import SYSTEM, Actor, allowed, may_hold, require
+from teams.access import SYSTEM, Actor, may_hold, require, within
 from teams.models import Departure, Team, User
 from teams.roles import Can
 
@@ -57,13 +57,13 @@ def revoke(lease: Lease, *, by: Actor, reason: str = "asked") -> Lease:
 
 def reach(leases: LeaseQuerySet, *, by: Actor) -> Reach:
     """Count what revoking these would break. Changes nothing."""
-    live = list(leases.live().select_related("team", "holder").defer("gateway__master_key"))
-    mine = tuple(lease for lease in live if allowed(by, Can.REVOKE_KEY, lease))
+    live = leases.live().select_related("team", "holder").defer("gateway__master_key")
+    mine = tuple(live.filter(within(by, Can.REVOKE_KEY)) if isinstance(by, User) else live)
     now = timezone.now()
     recent = SpendDay.objects.filter(version__lease__in=mine, day__gt=(now - timedelta(days=7)).date())
     return Reach(
         leases=mine,
-        refused=len(live) - len(mine),
+        refused=live.count() - len(mine),
         holders=tuple(sorted({str(lease.holder) for lease in mine})),
         busy=sum(1 for lease in mine if lease.last_used_at and lease.last_used_at > now - BUSY),
         spend=recent.aggregate(sum=Sum("spend"))["sum"] or Decimal(0),

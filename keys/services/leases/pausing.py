@@ -11,7 +11,7 @@ from keys.models import EndReason, Intent, Lease, State
 from keys.services import intents, letters
 from keys.services.errors import HolderLeft, NotNow
 from portal import audit
-from teams.access import SYSTEM, Actor, may_hold, require
+from teams.access import SYSTEM, Actor, allowed, may_hold, require
 from teams.models import Team, User
 from teams.roles import Can
 
@@ -27,11 +27,22 @@ def pause(lease: Lease, *, by: Actor, reason: str = "asked") -> Lease:
 
 
 def resume(lease: Lease, *, by: Actor) -> Lease:
-    """Let a paused key answer again. Safe to repeat. Raises NotAllowed, NotNow, HolderLeft."""
+    """Let a paused key answer again, one that somebody else paused only with the right over others' keys.
+
+    Safe to repeat. Raises NotAllowed, NotNow, HolderLeft.
+    """
     require(by, Can.REVOKE_KEY, lease)
+    if not may_lift(lease, by):
+        require(by, Can.LIFT_PAUSE, lease)
     if not may_hold(lease.holder, lease.team):
         raise HolderLeft
     return _turn(lease, State.PAUSED, State.ACTIVE, by=by, reason="")
+
+
+def may_lift(lease: Lease, by: Actor) -> bool:
+    """Whether `by` may lift the pause of this lease: their own, Keydesk's, or with the right over others'."""
+    theirs = lease.state == State.PAUSED and lease.paused_by_id and lease.paused_by != by
+    return not theirs or allowed(by, Can.LIFT_PAUSE, lease)
 
 
 def pause_all(leases: Iterable[Lease], *, reason: str, seconds: float) -> None:
@@ -69,7 +80,8 @@ def _promise(lease: Lease, old: State, new: State, *, by: Actor, reason: str) ->
     """Turn the lease, and promise that each of its live keys follows; nothing if it is not `old` any more."""
     now = timezone.now()
     with transaction.atomic(durable=True):
-        if not lease.move({old}, new, pause_reason=reason[:200]):
+        paused_by = by if new == State.PAUSED and isinstance(by, User) else None
+        if not lease.move({old}, new, pause_reason=reason[:200], paused_by=paused_by):
             return []
         promises = [
             Intent.objects.promise(Intent.Kind.BLOCK, now, gateway_id=lease.gateway_id, version=version)

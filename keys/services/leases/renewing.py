@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from keys.models import Intent, KeyRole, Lease, State
+from keys.models.intent import ABANDONED
 from keys.models.role import SHORTEST_TTL
 from keys.services import gateways, intents, letters
 from keys.services.errors import EndedMeanwhile, GatewayAway, HolderLeft, NothingLeft, NotNow, OverLimit, RoleEnded
@@ -61,9 +62,10 @@ def renew(lease: Lease, *, by: Actor, ttl: timedelta | None = None) -> Lease:
     agreed = renewal(lease, ttl)
     if agreed.problem:
         raise agreed.problem
+    net = _net(lease)
     with gateways.calling(lease.gateway, by=by) as line:
         _lengthen(line, lease, agreed.expires_at)
-    promises = _commit(lease, agreed.expires_at, by=by)
+    promises = _commit(lease, agreed.expires_at, net, by=by)
     intents.settle(promises)
     lease.refresh_from_db()
     return lease
@@ -86,6 +88,12 @@ def _problem(lease: Lease, asked: timedelta, now: datetime) -> PortalError | Non
         said = f"{lease.role} gives {format_duration(lease.role.default_ttl)} at a time."
         return OverLimit(said, details={"ttl": said})
     return None
+
+
+def _net(lease: Lease) -> Intent:
+    """Promise that the key there will look like our row in a minute, whatever becomes of this renewal."""
+    due = timezone.now() + ABANDONED
+    return Intent.objects.promise(Intent.Kind.SHAPE, due, gateway_id=lease.gateway_id, version=lease.current)
 
 
 def _lengthen(line: gateways.Line, lease: Lease, until: datetime) -> None:
@@ -114,7 +122,7 @@ def _lengthen(line: gateways.Line, lease: Lease, until: datetime) -> None:
         raise GatewayAway(f"{lease.gateway} did not take the new expiry.")
 
 
-def _commit(lease: Lease, until: datetime, *, by: Actor) -> list[Intent]:
+def _commit(lease: Lease, until: datetime, net: Intent, *, by: Actor) -> list[Intent]:
     """Our row follows, if the lease still stands; the later of two renewals at once wins. Raises EndedMeanwhile."""
     now = timezone.now()
     with transaction.atomic(durable=True):
@@ -122,6 +130,7 @@ def _commit(lease: Lease, until: datetime, *, by: Actor) -> list[Intent]:
         if row.state not in {State.ACTIVE, State.ROTATING, State.PAUSED} or row.expires_at <= now:
             raise EndedMeanwhile("This key was ended while it was being renewed.")
         promises = []
+        Intent.objects.filter(pk=net.pk, due_at=net.due_at).delete()
         before, row.expires_at = row.expires_at, max(row.expires_at, until)
         if before != lease.expires_at or row.state != State.ACTIVE:  # somebody else changed it meanwhile
             promises.append(

@@ -3,6 +3,8 @@
 from keys.services.reconcile.holding import (
     CHECKING,
     GAP,
+    GatewayHeld,
+    NotUnknown,
     Preview,
     preview,
     release,
@@ -12,5 +14,5 @@ from keys.services.reconcile.holding import (
 from keys.services.reconcile.probe import measure
 from keys.services.reconcile.running import Outcome, run, run_due
 
-__all__ = ["CHECKING", "GAP", "Outcome", "Preview", "measure", "preview", "release", "revoke_unknown", "run",
-           "run_due", "wake"]  # fmt: skip
+__all__ = ["CHECKING", "GAP", "GatewayHeld", "NotUnknown", "Outcome", "Preview", "measure", "preview", "release",
+           "revoke_unknown", "run", "run_due", "wake"]  # fmt: skip
