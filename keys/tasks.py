@@ -3,14 +3,14 @@
 from django.utils import timezone
 
 from keys.services import intents, leases, prune, reconcile, reminders, spend
-from portal.sweeps import last_finished, sweep
+from portal.sweeps import last_succeeded, sweep
 
 ENDING = ("settle_intents", "expire_leases", "end_leases")  # they end keys by themselves
 
 
 def look_first() -> None:
     """After a long pause, end nothing by itself before the gateways were looked at, whichever sweep is first."""
-    reconcile.wake(timezone.now(), max(filter(None, map(last_finished, ENDING)), default=None))
+    reconcile.wake(timezone.now(), max(filter(None, map(last_succeeded, ENDING)), default=None))
 
 
 @sweep

@@ -178,6 +178,6 @@ def late() -> list[str]:
     return [each.name for each in status() if each.late]
 
 
-def last_finished(name: str) -> datetime | None:
-    """When the last run of this sweep ended, well or not. None: none has."""
-    return Sweep.objects.filter(name=name).values_list("finished_at", flat=True).first()
+def last_succeeded(name: str) -> datetime | None:
+    """When the last run of this sweep ended well. None: none has."""
+    return Sweep.objects.filter(name=name).values_list("succeeded_at", flat=True).first()

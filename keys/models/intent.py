@@ -9,9 +9,10 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Case, Q, Value, When
+from django.utils import timezone
 
 from keys.models.gateway import Gateway
-from keys.models.lease import KeyVersion
+from keys.models.lease import SETTLED, KeyVersion
 from teams.models import Team
 
 ABANDONED = timedelta(seconds=60)  # after its last send, nobody is waiting for the answer any more
@@ -38,7 +39,7 @@ class IntentQuerySet(models.QuerySet["Intent"]):
 
     def promise(self, kind: Intent.Kind, now: datetime, *, gateway_id: int, **subject: Any) -> Intent:
         """Promise `block` or `shape` for a version or a team, from now on; one that waits already waits no longer."""
-        fields = {"due_at": now, "attempts": 0, "gateway_id": gateway_id}
+        fields = {"due_at": now, "attempts": 0, "looks": 0, "gateway_id": gateway_id}
         return self.update_or_create(kind=kind, gateway_id=gateway_id, **subject, defaults=fields)[0]
 
     def doom(self, versions: Iterable[KeyVersion], now: datetime) -> list[Intent]:
@@ -107,6 +108,14 @@ class Intent(models.Model):
         return self.kind == Intent.Kind.BLOCK and self.looks == 0
 
     @property
+    def is_coming(self) -> bool:
+        """The end of a secret whose grace period still runs."""
+        version = self.version
+        if self.kind != Intent.Kind.GONE or version is None or version.lease.state not in SETTLED:
+            return False
+        return version.is_live and version.dies_at is not None and version.dies_at > timezone.now()
+
+    @property
     def is_stuck(self) -> bool:
         return self.attempts >= STUCK
 
@@ -123,7 +132,7 @@ class Intent(models.Model):
 
     def put_off(self, reason: str, now: datetime) -> None:
         """Count a failure and try again later: 20 s, 40 s … 1 h, with jitter so that retries spread."""
-        pause = min(FIRST_PAUSE * 2**self.attempts, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** min(self.attempts, 10), LONGEST_PAUSE)
         self.attempts += 1
         self.last_error = reason.replace("\0", "")[:300]
         self.due_at = now + pause * random.uniform(0.75, 1.0)  # noqa: S311

@@ -31,7 +31,7 @@ class State(models.TextChoices):
 
 
 LIVE = frozenset({State.ISSUING, State.ACTIVE, State.PAUSED, State.ROTATING})
-SETTLED = LIVE - {State.ISSUING}  # somebody has, or had, a secret
+SETTLED = LIVE - {State.ISSUING}  # somebody has a secret; the key is there, blocked or not as the row says
 ENDED = frozenset({State.REVOKED, State.EXPIRED, State.FAILED})
 
 
@@ -53,11 +53,20 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
         return self.filter(state__in=LIVE)
 
     def overdue(self, now: datetime) -> LeaseQuerySet:
-        """Live leases whose TTL is spent, on gateways that are not held."""
-        return self.filter(state__in=SETTLED, expires_at__lte=now, gateway__held_since=None)
+        """Live leases whose TTL is spent."""
+        return self.filter(state__in=SETTLED, expires_at__lte=now)
+
+    def free(self) -> LeaseQuerySet:
+        """On gateways that are not held: only there sweeps end anything."""
+        return self.filter(gateway__held_since=None)
+
+    def finished(self) -> LeaseQuerySet:
+        """Being revoked, and none of their keys is left."""
+        left = KeyVersion.objects.filter(lease=OuterRef("pk"), ended_at=None)
+        return self.filter(~Exists(left), state=State.REVOKING)
 
     def orphaned(self, now: datetime) -> LeaseQuerySet:
-        """Live leases whose holder left, or whose team or role ended; on gateways not held.
+        """Live leases whose holder left, or whose team or role ended.
 
         Not those of a leaver whose grace still runs: they are `in_grace`.
         """
@@ -73,7 +82,7 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
         stays = Exists(member) | Q(holder__kind=User.Kind.SERVICE) | Q(holder__platform_role="admin")
         left = Q(holder__is_active=False) | ~stays
         ended = Q(team__ended_at__isnull=False) | Q(role__ended_at__isnull=False)
-        return self.filter(ended | left, state__in=SETTLED, gateway__held_since=None)
+        return self.filter(ended | left, state__in=SETTLED)
 
     @staticmethod
     def _grace(now: datetime) -> Q:

@@ -20,7 +20,7 @@ from portal.errors import Conflict, Invalid, PortalError
 from portal.litellm import BudgetWindow, InvalidDuration, KeyInfo, KeyNotFound
 from portal.litellm import Team as TeamThere
 from teams.access import Actor, may_hold, require
-from teams.models import Team
+from teams.models import Team, User
 from teams.roles import Can
 
 Kind = Finding.Kind
@@ -183,7 +183,7 @@ def adopt(finding: Finding, *, by: Actor) -> Finding:
         found = {name: both for name, both in differences(version, there).items() if name in finding.facts}
         if plain(found) != finding.facts:
             raise ChangedSince
-        TAKE_OVER[finding.kind](lease, version, there)
+        TAKE_OVER[finding.kind](lease, version, there, by)
         kind = Intent.Kind.BLOCK if finding.kind == Kind.BLOCK else Intent.Kind.SHAPE
         promises = [
             Intent.objects.promise(kind, now, gateway_id=lease.gateway_id, version=each)
@@ -261,7 +261,7 @@ def _record(done: str, finding: Finding, *, by: Actor, **more: Any) -> None:
     audit.record(f"finding.{done}", target, by=by, kind=finding.kind, subject=finding.subject, **more)
 
 
-def _take_limits(lease: Lease, version: KeyVersion, there: KeyInfo) -> None:
+def _take_limits(lease: Lease, version: KeyVersion, there: KeyInfo, by: Actor) -> None:
     if there.max_budget is not None and there.max_budget <= 0:
         raise CannotAdopt("A budget of 0 blocks the key. Pause it here instead.")
     window = there.budget_duration if there.max_budget is not None else None
@@ -294,7 +294,7 @@ def known_window(window: str | None) -> str:
         raise CannotAdopt(error.message, action=error.action) from None
 
 
-def _take_expiry(lease: Lease, version: KeyVersion, there: KeyInfo) -> None:
+def _take_expiry(lease: Lease, version: KeyVersion, there: KeyInfo, by: Actor) -> None:
     if version.pk != lease.current.pk:
         raise CannotAdopt("This is the older key of a rotation: it ends when its grace period does.")
     until = min(there.expires or lease.max_expires_at, lease.max_expires_at)
@@ -303,16 +303,17 @@ def _take_expiry(lease: Lease, version: KeyVersion, there: KeyInfo) -> None:
     version.save(update_fields=["dies_at"])
 
 
-def _take_block(lease: Lease, version: KeyVersion, there: KeyInfo) -> None:
+def _take_block(lease: Lease, version: KeyVersion, there: KeyInfo, by: Actor) -> None:
     if there.blocked:
-        lease.move({State.ACTIVE}, State.PAUSED, pause_reason="blocked on the gateway")
+        paused_by = by if isinstance(by, User) else None
+        lease.move({State.ACTIVE}, State.PAUSED, pause_reason="blocked on the gateway", paused_by=paused_by)
     elif may_hold(lease.holder, lease.team):
-        lease.move({State.PAUSED}, State.ACTIVE, pause_reason="")
+        lease.move({State.PAUSED}, State.ACTIVE, pause_reason="", paused_by=None)
     else:
         raise CannotAdopt("Its holder may not hold keys of this team any more.")
 
 
-TAKE_OVER: dict[str, Callable[[Lease, KeyVersion, KeyInfo], None]] = {
+TAKE_OVER: dict[str, Callable[[Lease, KeyVersion, KeyInfo, Actor], None]] = {
     Kind.LIMITS: _take_limits,
     Kind.EXPIRY: _take_expiry,
     Kind.BLOCK: _take_block,

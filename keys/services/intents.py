@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from keys.models import EndReason, Gateway, Intent, Lease, State
+from keys.models.lease import SETTLED
 from keys.services import gateways, shape, teams
 from keys.services.attempts import fail
 from keys.services.errors import GatewayAway, GatewayRefused, NothingToForce
@@ -26,12 +27,13 @@ log = structlog.get_logger(__name__)
 BATCH = 100  # hashes a call: 1,000 in one call took 8.6 s, 100 took 0.4 s (tried)
 SWEEP_PATIENCE = 60.0  # seconds
 ABANDONED = "The portal stopped before the gateway's answer was read."
-HOLDS = frozenset({State.ACTIVE, State.PAUSED, State.ROTATING})  # a key is there, and blocked or not as the row says
 
 
 def settle_due(now: datetime | None = None) -> int:
     """Settle every intent that is due, endings first; answers how many were kept. A sweep: safe to repeat."""
     now = now or timezone.now()
+    for lease in Lease.objects.finished()[: 10 * BATCH]:
+        close(lease, now)
     due = list(Intent.objects.due(now).select_related("version__lease", "team")[: 10 * BATCH])
     return settle([intent for intent in due if _taken_over(intent, now)], seconds=SWEEP_PATIENCE)
 
@@ -66,6 +68,7 @@ def abandon_all(started_before: datetime) -> int:
 def retry(intent: Intent, *, by: Actor) -> int:
     """Try it now, whatever its back-off and the gateway's breaker say; 1: it was kept. Raises NotAllowed."""
     require(by, Can.MANAGE_PLATFORM)
+    _not_before_its_time(intent)
     Gateway.objects.filter(pk=intent.gateway_id).update(next_try_at=None)
     if not Intent.objects.filter(pk=intent.pk, issuing=False).update(due_at=timezone.now(), attempts=0):
         return 0
@@ -81,6 +84,7 @@ def force(intent: Intent, *, by: Actor, reason: str) -> Lease:
     require(by, Can.MANAGE_PLATFORM)
     if intent.kind != Intent.Kind.GONE or intent.version is None or intent.issuing:
         raise NothingToForce
+    _not_before_its_time(intent)
     with transaction.atomic():
         lease = Lease.objects.select_for_update().get(pk=intent.version.lease_id)
         audit.record("intent.forced", lease, by=by, reason=reason, version=intent.version.number)
@@ -96,6 +100,7 @@ def forget(intent: Intent, *, by: Actor, reason: str) -> None:
     require(by, Can.MANAGE_PLATFORM)
     if intent.issuing:
         raise NothingToForce("It guards a key that is being issued at this moment.", action="Look again in a minute.")
+    _not_before_its_time(intent)
     with transaction.atomic():
         subject = intent.version.lease if intent.version else intent.team
         assert subject is not None  # noqa: S101  (a constraint of the table)
@@ -104,6 +109,14 @@ def forget(intent: Intent, *, by: Actor, reason: str) -> None:
             lease = Lease.objects.select_for_update().get(pk=intent.version.lease_id)
             _note_ended(lease, intent.version.pk, timezone.now())
         Intent.objects.filter(pk=intent.pk).delete()
+
+
+def _not_before_its_time(intent: Intent) -> None:
+    if intent.is_coming:
+        raise NothingToForce(
+            "This secret still has its grace period: nothing is wrong with it.",
+            action="Wait until it ends, or replace the secret of its lease: that ends it at once.",
+        )
 
 
 def _end_batch(batch: Sequence[Intent], ends: float) -> int:
@@ -125,7 +138,10 @@ def _end_batch(batch: Sequence[Intent], ends: float) -> int:
         if intent.pk in there:
             intent.put_off("The gateway said it deleted the key, but still has it.", timezone.now())
         else:
-            _note_gone(intent, timezone.now())
+            try:
+                _note_gone(intent, timezone.now())
+            except Exception:  # the claim ends by itself, and the key is gone: the next sweep notes it
+                log.exception("ending_not_noted", intent_id=intent.pk)
     return len(batch) - len(there)
 
 
@@ -155,7 +171,7 @@ def _carry(line: gateways.Line, intent: Intent) -> None:
             teams.place(line, intent.team)
         elif intent.kind == Intent.Kind.BLOCK:
             _block(line, intent)
-        elif _row(intent).state in HOLDS:
+        elif _row(intent).state in SETTLED:
             shape.fit(line.client, intent.version)
     except LiteLLMError as error:
         if error.applied is not False:
@@ -167,7 +183,7 @@ def _block(line: gateways.Line, intent: Intent) -> None:
     """Block the key or let it answer, as its lease says now; if that changes meanwhile, promise it anew."""
     assert intent.version is not None  # noqa: S101
     lease, token = _row(intent), intent.version.token_hash or ""
-    if lease.state not in HOLDS:
+    if lease.state not in SETTLED:
         return  # an ending has taken over
     paused = lease.state == State.PAUSED
     try:
@@ -247,14 +263,26 @@ def _note_gone(intent: Intent, now: datetime) -> None:
 
 
 def _note_ended(lease: Lease, version_id: int, now: datetime) -> None:
-    """End a version of this (locked) lease, and the lease when it was the last one of an ending."""
+    """End a version of this (locked) lease, and the lease when it was the last one."""
     gone = lease.versions.filter(pk=version_id, ended_at=None)
     was_out = gone.exclude(issued_at=None).values_list("number", flat=True).first()
     gone.update(ended_at=now)
-    if lease.state == State.REVOKING and not lease.versions.filter(ended_at=None).exists():
-        on_time = lease.end_reason == EndReason.EXPIRED and lease.expires_at <= now
-        state = State.EXPIRED if on_time else State.REVOKED
-        if lease.move({State.REVOKING}, state, ended_at=now):
-            audit.record(f"key.{state.value}", lease, by=SYSTEM, reason=lease.end_reason)
-    elif lease.state in HOLDS and was_out:
+    if lease.state in SETTLED and was_out:
         audit.record("key.version_ended", lease, by=SYSTEM, version=was_out)
+    close(lease, now)
+
+
+def close(lease: Lease, now: datetime) -> None:
+    """End a lease that has no key any more: one that is being revoked, or whose last key somebody else deleted."""
+    with transaction.atomic():
+        lease = Lease.objects.select_for_update().get(pk=lease.pk)
+        left = lease.versions.filter(ended_at=None)
+        if lease.state == State.REVOKING and not left.exists():
+            on_time = lease.end_reason == EndReason.EXPIRED and lease.expires_at <= now
+            state = State.EXPIRED if on_time else State.REVOKED
+            if lease.move({State.REVOKING}, state, ended_at=now):
+                audit.record(f"key.{state.value}", lease, by=SYSTEM, reason=lease.end_reason)
+        elif lease.state in SETTLED - {State.ROTATING} and not left.exclude(issued_at=None).exists():
+            gone = {"ended_at": now, "end_reason": EndReason.VANISHED, "pause_reason": ""}
+            if lease.move({State.ACTIVE, State.PAUSED}, State.REVOKED, **gone):
+                audit.record("key.revoked", lease, by=SYSTEM, reason=EndReason.VANISHED)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from keys.models import Counter
+from keys.models import Counter, Intent
 from keys.services import gateways
 from keys.services.errors import GatewayRefused
 from portal.litellm import AlreadyExists, Membership, ServerError, TeamNotFound
@@ -52,6 +52,20 @@ def place(line: gateways.Line, team: Team) -> None:
         line.client.teams.update(team.litellm_id, **changes)
     for user, limit in holders.items():
         _place_holder(line, team, user, limit, there, people)
+    _look_again(line, team, holders)
+
+
+def _budgets(holders: Mapping[User, Decimal | None]) -> dict[User, Decimal]:
+    return {user: limit for user, limit in holders.items() if limit is not None}
+
+
+def _look_again(line: gateways.Line, team: Team, holders: Mapping[User, Decimal | None]) -> None:
+    """Promise it anew if somebody changed our row meanwhile: what they placed may have come before ours."""
+    placed = (team.name, team.max_budget, team.budget_duration, _budgets(holders))
+    team.refresh_from_db(fields=["name", "max_budget", "budget_duration"])
+    now = (team.name, team.max_budget, team.budget_duration, _budgets(_holders(line, team)))
+    if line.gateway and placed != now:
+        Intent.objects.promise(Intent.Kind.SHAPE, timezone.now(), gateway_id=line.gateway.pk, team=team)
 
 
 def _look(line: gateways.Line, team: Team, *, with_people: bool) -> tuple[TeamThere | None, People]:

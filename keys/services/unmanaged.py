@@ -144,6 +144,7 @@ def _import(
                 limits=limits,
                 state=State.PAUSED if there.blocked else State.ACTIVE,
                 pause_reason="blocked on the gateway" if there.blocked else "",
+                paused_by=by if there.blocked and isinstance(by, User) else None,
                 issued_at=now,
                 expires_at=expires_at,
                 max_expires_at=max(expires_at, now + role.longest_ttl),

@@ -53,38 +53,43 @@ ruth = User.objects.create_user("ruth@example.com", platform_role=PlatformRole.A
 print(json.dumps({"people": people, "ruth": token(ruth)}))
 """
 
-# What workers have still to do: leases in between, and promises that should be kept by now.
+# What is left for the workers to do in real time: all but the looks after a late request, and secrets in their grace.
+# A key is never made to fit on a moved clock: the proxy counts a lifetime from its own.
 PENDING = """
 import json
+from datetime import timedelta
+from django.db.models import Q
 from django.utils import timezone
 from keys.models import Intent, Lease
+soon = timezone.now() + timedelta(minutes=2)
 between = Lease.objects.filter(state__in=["issuing", "rotating", "revoking"])
-waiting = Intent.objects.open(timezone.now())
+waiting = Intent.objects.filter(looks=0).filter(~Q(kind="gone") | Q(due_at__lte=soon))
 print(json.dumps({"pending": [f"{each} {each.state}" for each in between] + [
     f"{each} tried {each.attempts} times: {each.last_error}" for each in waiting]}))
 """
 
-# From promise to promise: beat's sweeps at the moment when the next one is due, as long as there are any.
+# The sweeps that end keys, from promise to promise as long as there are any, at most STEP apart: after an hour without
+# one Keydesk would suspect a restored database. Without reconcile, the net under them: promises alone must do.
 WALK = """
 import json
 from datetime import timedelta
 import time_machine
-from django.conf import settings
-from django.utils import timezone
 from django.db.models import Count
+from django.utils import timezone
+from keys import tasks
 from keys.models import Intent, KeyVersion, Lease
-from portal.celery import app
 from portal.models import AuditEvent, Installation
 
-app.loader.import_default_modules()
-schedule = settings.CELERY_BEAT_SCHEDULE.values()
-sweeps = [app.tasks[each["task"]] for each in schedule if each["schedule"] == settings.SWEEP_EVERY]
+STEPS, STEP = 200, timedelta(minutes=10)
 begin = now = timezone.now()
 waiting = Intent.objects.count()
-while (promise := Intent.objects.order_by("due_at").first()) and now < begin + timedelta(hours=3):
-    now = max(now, promise.due_at) + timedelta(seconds=1)
+for _ in range(STEPS):
+    promise = Intent.objects.order_by("due_at").first()
+    if promise is None:
+        break
+    now += min(max(promise.due_at - now, timedelta(0)) + timedelta(seconds=10), STEP)
     with time_machine.travel(now, tick=True):
-        for sweep in sweeps:
+        for sweep in (tasks.settle_intents, tasks.expire_leases, tasks.end_leases):
             sweep()
 print(json.dumps({
     "instance": Installation.current(),
@@ -157,13 +162,12 @@ def _keys(
         yield f"a live version without a key: {current[token]}"
     for token in current.keys() & there:
         lease, key = current[token]["lease"], there[token]
-        row, held = leases[lease], ledger.held.get(lease)
+        row = leases[lease]
         if key.blocked != (row["state"] == "paused"):
             yield f"{row['state']}, but on the proxy blocked is {key.blocked}: {key.alias}"
         until = datetime.fromisoformat(row["expires_at"])
-        early, late = not key.expires or key.expires < until - SLACK, key.expires and key.expires > until + SLACK
-        if early or (late and not (held and held.longer)):
-            yield f"expires at {until} here, at {key.expires} on the proxy: {key.alias} {held}"
+        if not key.expires or abs(key.expires - until) > SLACK:
+            yield f"expires at {until} here, at {key.expires} on the proxy: {key.alias} {ledger.held.get(lease)}"
 
 
 def _heard(books: Mapping[str, Any], ledger: Ledger, current: Mapping[str, Any]) -> list[str]:

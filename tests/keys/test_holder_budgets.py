@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
@@ -28,12 +30,13 @@ D = Decimal
 @pytest.fixture(autouse=True)
 def _nobody_is_deleted(monkeypatch):
     """Whatever happens here, no member, user or team is deleted on a gateway: it would delete their keys."""
+    send = faults.Faults.send
 
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("this deletes keys")
+    def watched(self: faults.Faults, request: Any, *args: Any, **more: Any) -> Any:
+        assert urlsplit(request.url).path not in {"/team/member_delete", "/team/delete", "/user/delete"}
+        return send(self, request, *args, **more)
 
-    for path in ("teams.Teams.member_delete", "teams.Teams.delete", "users.Users.delete"):
-        monkeypatch.setattr(f"portal.litellm.{path}", refuse)
+    monkeypatch.setattr(faults.Faults, "send", watched)
 
 
 def member(user):
@@ -105,6 +108,7 @@ def test_it_is_on_the_gateway_at_once_follows_changes_and_goes_again(proxy, team
     assert there(proxy, team, alice) is None
     assert proxy.status_of(issued.secret) == 200
     assert not Intent.objects.exists()
+    assert not Counter.objects.filter(holder=alice).exists()
 
 
 def test_a_call_above_it_is_refused_and_only_the_holders(proxy, team, alice, bob, ines, make_key):
@@ -190,6 +194,17 @@ def test_who_left_and_came_back_has_no_budget_of_before(proxy, team, alice, ines
     issued = make_key()
     assert there(proxy, team, alice) is None
     assert proxy.status_of(issued.secret) == 200
+
+
+def test_a_budget_that_vanished_there_with_its_member_is_not_looked_for_again(sandbox, team, alice, make_key):
+    make_key()
+    Counter.objects.create(gateway=sandbox.gateway, team=team, holder=alice, read_at=timezone.now())
+    asked = []
+    for _ in range(2):
+        sandbox.faults.clear()
+        make_key()
+        asked.append("/team/info" in {path for _, path in sandbox.faults.calls})
+    assert asked == [True, False]
 
 
 def test_a_service_account_has_none(sandbox, team, robot, make_key):

@@ -126,7 +126,7 @@ def test_spend_that_was_carried_over_is_found(sandbox, clock, issued):
 def test_a_rotation_is_no_difference(sandbox, clock, alice, issued):
     spend.sync()
     second = leases.rotate(issued.lease, by=alice)
-    for secret in (issued.secret, second.secret, issued.secret):
+    for secret in (issued.secret, second.secret, issued.secret, issued.secret):
         call(sandbox, secret, times=50)
         for _ in range(3):
             clock()
@@ -163,6 +163,16 @@ def test_a_counter_of_the_window_before_is_no_reset(sandbox, make_key, make_role
             spend.sync()
             clock.shift(FIVE)
     assert found() == []
+
+
+def test_a_counter_that_the_proxy_has_not_reset_yet_is_no_difference(sandbox, clock, make_key, make_role):
+    make_key(role=make_role(budget_duration="1d"))
+    clock(timedelta(hours=12, minutes=3))  # its job runs up to ten minutes late
+    midnight = timezone.now().replace(hour=0, minute=0)
+    KeyVersion.objects.update(counter=ALOT, total=0, counter_at=timezone.now(), resets_at=midnight)
+    clock()
+    spend.sync()
+    assert spend.compare() == 0
 
 
 def test_a_difference_that_was_ignored_stays_so_while_it_is_the_same(sandbox, clock, ruth, issued):

@@ -76,8 +76,8 @@ def test_a_run_leaves_when_it_was_how_long_it_took_and_what_it_counted(db):
     assert 0 <= kept.seconds < 5
     assert (kept.counts, kept.error, kept.failures, kept.running_since) == ({"kept": 3}, "", 0, None)
     assert kept.due_at == kept.started_at + timedelta(seconds=20)
-    assert sweeps.last_finished("plain") == kept.finished_at
-    assert sweeps.last_finished("never heard of") is None
+    assert sweeps.last_succeeded("plain") == kept.succeeded_at
+    assert sweeps.last_succeeded("never heard of") is None
 
 
 @pytest.mark.parametrize(("told", "kept"), [(7, {"done": 7}), (None, {}), ({"a": 1, "b": 0}, {"a": 1, "b": 0})])

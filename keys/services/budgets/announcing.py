@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import DecimalField, F
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
 
@@ -56,9 +59,10 @@ def _keys(since: datetime) -> Iterator[_Reached]:
         counter_at__gte=since, counter__gt=0, issued_at__isnull=False, ended_at=None, handed_on=None,
         lease__state__in=LIVE,
     )  # fmt: skip
-    for version in versions.select_related("lease__team", "lease__holder", "lease__gateway").defer(
-        "lease__gateway__master_key"
-    ):
+    limit = Cast(KeyTextTransform("max_budget", "lease__limits"), DecimalField(max_digits=18, decimal_places=9))
+    high = versions.annotate(limit=limit).filter(limit__lte=F("counter") * 100 / THRESHOLDS[-1])
+    found = high.select_related("lease__team", "lease__holder", "lease__gateway").defer("lease__gateway__master_key")
+    for version in found:
         lease = version.lease
         window = lease.limits.get("budget_duration") or ""
         yield from _reached(

@@ -91,8 +91,8 @@ def revoke_many(leases: Iterable[Lease], *, by: Actor, reason: str = "asked") ->
 def expire_overdue(now: datetime | None = None) -> int:
     """End leases whose TTL is spent; answers how many. A sweep."""
     now = now or timezone.now()
-    overdue = Lease.objects.overdue(now).order_by("expires_at")[: 10 * intents.BATCH]
-    return _end_all((lease, EndReason.EXPIRED) for lease in overdue)
+    overdue = Lease.objects.free().overdue(now)
+    return _end_all(((lease, EndReason.EXPIRED) for lease in _some(overdue.order_by("expires_at"))), still=overdue)
 
 
 def end_orphaned(now: datetime | None = None) -> dict[str, int]:
@@ -101,9 +101,10 @@ def end_orphaned(now: datetime | None = None) -> dict[str, int]:
     The verbs do it at once; this is the net under them. A sweep.
     """
     now = now or timezone.now()
-    ended = _end_all((lease, lease.why_orphaned) for lease in _some(Lease.objects.orphaned(now)))
-    graced = [lease for lease in _some(Lease.objects.in_grace(now)) if lease.state == State.ACTIVE]
-    pause_all(graced, reason=EndReason.LEFT, seconds=intents.SWEEP_PATIENCE)
+    orphaned, in_grace = Lease.objects.free().orphaned(now), Lease.objects.free().in_grace(now)
+    ended = _end_all(((lease, lease.why_orphaned) for lease in _some(orphaned)), still=orphaned)
+    graced = [lease for lease in _some(in_grace) if lease.state == State.ACTIVE]
+    pause_all(graced, reason=EndReason.LEFT, seconds=intents.SWEEP_PATIENCE, still=in_grace)
     over = Departure.objects.filter(closed_at=None, held=False, due_at__lte=now)
     over.update(closed_at=now, outcome="keys revoked")
     return {"ended": ended, "blocked": len(graced)}
@@ -139,23 +140,35 @@ def _some(leases: LeaseQuerySet) -> list[Lease]:
 
 
 def _end_all(
-    endings: Iterable[tuple[Lease, str]], *, by: Actor = SYSTEM, seconds: float = intents.SWEEP_PATIENCE
+    endings: Iterable[tuple[Lease, str]],
+    *,
+    by: Actor = SYSTEM,
+    seconds: float = intents.SWEEP_PATIENCE,
+    still: LeaseQuerySet | None = None,
 ) -> int:
     promises: list[Intent] = []
     count = 0
     for lease, reason in endings:
-        promises += _end(lease, by=by, reason=reason)
-        count += 1
+        promises += _end(lease, by=by, reason=reason, still=still)
+        count += lease.state not in LIVE
     intents.settle(promises, seconds=seconds)
     return count
 
 
-def _end(lease: Lease, *, by: Actor, reason: str) -> list[Intent]:
-    """Write down that all of the lease's versions must go; nothing when it has ended, or is ending, already."""
+def _end(lease: Lease, *, by: Actor, reason: str, still: LeaseQuerySet | None = None) -> list[Intent]:
+    """Write down that all of the lease's versions must go; nothing when it has ended, or is ending, already.
+
+    `still`: only if it is one of these at this moment; a list that was read a while ago may be wrong by now.
+    """
     with transaction.atomic(durable=True):  # durable: committed before the gateway hears of it
+        Lease.objects.select_for_update().get(pk=lease.pk)
+        if still is not None and not still.filter(pk=lease.pk).exists():
+            return []
         if not lease.move(LIVE, State.REVOKING, end_reason=reason[:200], pause_reason=""):
             return []
         doomed = Intent.objects.doom(lease.versions.select_related("lease"), timezone.now())
         audit.record("key.revocation_asked", lease, by=by, reason=reason)
         letters.acted_on(lease, "revoked", by=by, reason=reason)
+        if not doomed:
+            intents.close(lease, timezone.now())  # nothing of it is left on the gateway
     return doomed

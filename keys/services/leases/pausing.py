@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from keys.models import EndReason, Intent, Lease, State
+from keys.models.lease import LeaseQuerySet
 from keys.services import intents, letters
 from keys.services.errors import HolderLeft, NotNow
 from portal import audit
@@ -23,7 +24,7 @@ def pause(lease: Lease, *, by: Actor, reason: str = "asked") -> Lease:
     Raises NotAllowed, NotNow. Source: LiteLLM `/key/block`.
     """
     require(by, Can.REVOKE_KEY, lease)
-    return _turn(lease, State.ACTIVE, State.PAUSED, by=by, reason=reason)
+    return _turn(lease, {State.ACTIVE}, State.PAUSED, by=by, reason=reason)
 
 
 def resume(lease: Lease, *, by: Actor) -> Lease:
@@ -36,7 +37,7 @@ def resume(lease: Lease, *, by: Actor) -> Lease:
         require(by, Can.LIFT_PAUSE, lease)
     if not may_hold(lease.holder, lease.team):
         raise HolderLeft
-    return _turn(lease, State.PAUSED, State.ACTIVE, by=by, reason="")
+    return _turn(lease, {State.PAUSED}, State.ACTIVE, by=by, reason="")
 
 
 def may_lift(lease: Lease, by: Actor) -> bool:
@@ -45,28 +46,31 @@ def may_lift(lease: Lease, by: Actor) -> bool:
     return not theirs or allowed(by, Can.LIFT_PAUSE, lease)
 
 
-def pause_all(leases: Iterable[Lease], *, reason: str, seconds: float) -> None:
-    """Block the keys of somebody who may come back."""
+def pause_all(leases: Iterable[Lease], *, reason: str, seconds: float, still: LeaseQuerySet | None = None) -> None:
+    """Block the keys of somebody who may come back. `still`: only those that are one of these at this moment."""
     promises: list[Intent] = []
     for lease in leases:
-        promises += _promise(lease, State.ACTIVE, State.PAUSED, by=SYSTEM, reason=reason)
+        if still is None or still.filter(pk=lease.pk).exists():
+            promises += _promise(lease, {State.ACTIVE}, State.PAUSED, by=SYSTEM, reason=reason)
     intents.settle(promises, seconds=seconds)
 
 
 def resume_for(sender: object = None, *, user: User, team: Team | None = None, by: Actor, **_: object) -> int:
     """Let the keys of somebody who came back answer again, those that were blocked for leaving. Answers how many."""
-    blocked = Lease.objects.filter(holder=user, state=State.PAUSED, pause_reason=EndReason.LEFT)
+    blocked = Lease.objects.filter(holder=user, state=State.PAUSED, pause_reason=EndReason.LEFT, paused_by=None)
     if team is not None:
         blocked = blocked.filter(team=team)
     back = [lease for lease in blocked.select_related("team", "holder") if may_hold(user, lease.team)]
     promises: list[Intent] = []
     for lease in back:
-        promises += _promise(lease, State.PAUSED, State.ACTIVE, by=by, reason="")
+        promises += _promise(lease, {State.PAUSED}, State.ACTIVE, by=by, reason="")
     intents.settle(promises)
     return len(back)
 
 
-def _turn(lease: Lease, old: State, new: State, *, by: Actor, reason: str) -> Lease:
+def _turn(lease: Lease, old: set[State], new: State, *, by: Actor, reason: str) -> Lease:
+    if new == State.PAUSED and lease.paused_by != by and allowed(by, Can.LIFT_PAUSE, lease):
+        old = old | {State.PAUSED}  # from now on it is theirs to lift
     promises = _promise(lease, old, new, by=by, reason=reason)
     if not promises and lease.state != new:
         word = "paused" if new == State.PAUSED else "resumed"
@@ -76,12 +80,12 @@ def _turn(lease: Lease, old: State, new: State, *, by: Actor, reason: str) -> Le
     return lease
 
 
-def _promise(lease: Lease, old: State, new: State, *, by: Actor, reason: str) -> list[Intent]:
+def _promise(lease: Lease, old: set[State], new: State, *, by: Actor, reason: str) -> list[Intent]:
     """Turn the lease, and promise that each of its live keys follows; nothing if it is not `old` any more."""
     now = timezone.now()
     with transaction.atomic(durable=True):
         paused_by = by if new == State.PAUSED and isinstance(by, User) else None
-        if not lease.move({old}, new, pause_reason=reason[:200], paused_by=paused_by):
+        if not lease.move(old, new, pause_reason=reason[:200], paused_by=paused_by):
             return []
         promises = [
             Intent.objects.promise(Intent.Kind.BLOCK, now, gateway_id=lease.gateway_id, version=version)

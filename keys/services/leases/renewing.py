@@ -64,9 +64,8 @@ def renew(lease: Lease, *, by: Actor, ttl: timedelta | None = None) -> Lease:
         raise agreed.problem
     net = _net(lease)
     with gateways.calling(lease.gateway, by=by) as line:
-        _lengthen(line, lease, agreed.expires_at)
-    promises = _commit(lease, agreed.expires_at, net, by=by)
-    intents.settle(promises)
+        _lengthen(line, lease, agreed.expires_at, net)
+    intents.settle([_commit(lease, agreed.expires_at, by=by)])
     lease.refresh_from_db()
     return lease
 
@@ -96,8 +95,8 @@ def _net(lease: Lease) -> Intent:
     return Intent.objects.promise(Intent.Kind.SHAPE, due, gateway_id=lease.gateway_id, version=lease.current)
 
 
-def _lengthen(line: gateways.Line, lease: Lease, until: datetime) -> None:
-    """Have the proxy move the expiry. An answer that was not read is settled by a look.
+def _lengthen(line: gateways.Line, lease: Lease, until: datetime, net: Intent) -> None:
+    """Have the proxy move the expiry. An answer that was not read is settled by a look, and `net` goes on watching.
 
     Raises LiteLLMError, and NotNow for a key that somebody deleted there.
     """
@@ -114,6 +113,7 @@ def _lengthen(line: gateways.Line, lease: Lease, until: datetime) -> None:
     except LiteLLMError as error:
         if error.applied is False:
             raise
+        net.unclear(timezone.now())
     read = line.client.keys.info(token)
     if not read.expires or abs(read.expires - until) > SLACK:
         line.client.keys.update(token, duration=rest_of(until))
@@ -122,23 +122,21 @@ def _lengthen(line: gateways.Line, lease: Lease, until: datetime) -> None:
         raise GatewayAway(f"{lease.gateway} did not take the new expiry.")
 
 
-def _commit(lease: Lease, until: datetime, net: Intent, *, by: Actor) -> list[Intent]:
-    """Our row follows, if the lease still stands; the later of two renewals at once wins. Raises EndedMeanwhile."""
+def _commit(lease: Lease, until: datetime, *, by: Actor) -> Intent:
+    """Our row follows, if the lease still stands; the later of two renewals at once wins. Raises EndedMeanwhile.
+
+    Answers the promise that the current key looks like the row: it may be another one by now, or another's renewal
+    may have been the last to reach the proxy.
+    """
     now = timezone.now()
     with transaction.atomic(durable=True):
         row = Lease.objects.select_for_update().get(pk=lease.pk)
         if row.state not in {State.ACTIVE, State.ROTATING, State.PAUSED} or row.expires_at <= now:
             raise EndedMeanwhile("This key was ended while it was being renewed.")
-        promises = []
-        Intent.objects.filter(pk=net.pk, due_at=net.due_at).delete()
         before, row.expires_at = row.expires_at, max(row.expires_at, until)
-        if before != lease.expires_at or row.state != State.ACTIVE:  # somebody else changed it meanwhile
-            promises.append(
-                Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=row.gateway_id, version=row.current)
-            )
         row.renewed_at = now
         row.save(update_fields=["expires_at", "renewed_at"])
         row.versions.filter(pk=row.current.pk).update(dies_at=row.expires_at)
         audit.record("key.renewed", row, by=by, before=before, expires_at=row.expires_at)
         letters.acted_on(row, "renewed", by=by)
-    return promises
+        return Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=row.gateway_id, version=row.current)

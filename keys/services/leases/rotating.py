@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
@@ -24,12 +25,15 @@ from keys.services.attempts import (
     try_out,
     verify_expiry,
 )
+from keys.services.budgets.windows import counted
 from keys.services.errors import AlreadyRotated, EndedMeanwhile, GatewayAway, HolderLeft, NotNow, RotationInOverlap
 from portal import audit
 from portal.errors import Invalid
 from portal.litellm import IssuedKey, KeyInfo, KeyNotFound, LiteLLMError, hash_key
 from teams.access import Actor, may_hold, require
 from teams.roles import Can
+
+log = structlog.get_logger(__name__)
 
 GRACE = timedelta(hours=24)  # when nobody says otherwise
 REPLACE = timedelta(0)  # "I never saw it": the old secret dies at once
@@ -58,15 +62,18 @@ def rotate(lease: Lease, *, by: Actor, grace: timedelta = GRACE, replaces: int |
         except (LiteLLMError, GatewayAway) as error:
             give_up(attempt, error.message)
             raise
-        promises = _complete(attempt, there, grace, spent, by=by)
+        promises = _complete(attempt, there, grace, spent, by=by, ordered=attempt.version.lease.expires_at)
         if promises is not None:
             issued = Issued(attempt.secret, attempt.version.lease, try_out(line, attempt.secret, verified))
     if promises is None:
         give_up(attempt, EndedMeanwhile.message)
         intents.settle(Intent.objects.filter(version=attempt.version))
         raise EndedMeanwhile("This key was ended while it was being rotated. No new secret was left behind.")
-    intents.settle(promises)
-    issued.lease.refresh_from_db()
+    try:
+        intents.settle(promises)
+        issued.lease.refresh_from_db()
+    except Exception:  # nothing may come between a secret and its holder any more; the sweep keeps the promises
+        log.exception("rotation_not_settled", lease=str(lease.pk))
     return issued
 
 
@@ -88,9 +95,10 @@ def _counter(line: gateways.Line, version: KeyVersion) -> Decimal:
     """What the proxy counts against the key now, USD; for a key that somebody deleted there, what we read last."""
     try:
         there = line.client.keys.info(version.token_hash or "")
+        spent, resets_at = there.spend, there.budget_reset_at
     except KeyNotFound:
-        return version.counter or Decimal(0)
-    return there.spend
+        spent, resets_at = version.counter or Decimal(0), version.resets_at
+    return counted(spent, resets_at, timezone.now()) or Decimal(0)  # the proxy resets up to 10 minutes late
 
 
 def _promise(lease: Lease, grace: timedelta, spent: Decimal, replaces: int | None) -> Attempt:
@@ -103,9 +111,12 @@ def _promise(lease: Lease, grace: timedelta, spent: Decimal, replaces: int | Non
 
 
 def _complete(
-    attempt: Attempt, there: IssuedKey | KeyInfo, grace: timedelta, spent: Decimal, *, by: Actor
+    attempt: Attempt, there: IssuedKey | KeyInfo, grace: timedelta, spent: Decimal, *, by: Actor, ordered: datetime
 ) -> list[Intent] | None:
-    """The last commit: the new version is current, and each older one is to die. None: it was ended meanwhile."""
+    """The last commit: the new version is current, and each older one is to die. None: it was ended meanwhile.
+
+    `ordered` is the expiry that the gateway was asked for: a renewal may have come between.
+    """
     now = timezone.now()
     lease = attempt.version.lease
     with transaction.atomic(durable=True):
@@ -117,6 +128,9 @@ def _complete(
             transaction.set_rollback(True)
             return None
         promises = [promise for version in old for promise in _retire(version, now + grace, spent, now)]
+        if lease.expires_at != ordered:
+            shape = Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=lease.gateway_id, version=attempt.version)
+            promises.append(shape)
         until = max((version.dies_at for version in old if version.dies_at), default=now)
         audit.record("key.rotated", lease, by=by, version=attempt.version.number, grace=grace, old_ends_at=until)
         letters.acted_on(lease, "rotated", by=by)

@@ -9,7 +9,7 @@ The gateway's own expiry ends every key on time meanwhile. What people do (revok
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,8 +31,8 @@ from portal import audit, mail
 from portal.errors import Conflict
 from portal.litellm import KeyInfo, KeyNotFound
 from portal.models import Installation
-from teams.access import SYSTEM, Actor, may_hold, require
-from teams.models import Departure, User
+from teams.access import SYSTEM, Actor, require
+from teams.models import User
 from teams.roles import Can, PlatformRole
 
 GAP = timedelta(hours=1)  # without a sweep; a shorter one is a restart, or an update
@@ -68,12 +68,12 @@ class Preview:
     ]  # of this installation, and not in its table: stay until somebody says `revoke_unknown`
 
 
-def wake(now: datetime, last_finished: datetime | None) -> None:
-    """Hold every gateway with live leases, if no sweep has ended for GAP. For the first sweep of a process to call.
+def wake(now: datetime, last_well: datetime | None) -> None:
+    """Hold every gateway with live leases, if no sweep has ended well for GAP. For each sweep that ends keys.
 
-    `last_finished`: when a sweep last ended, by the database itself; None: never. Safe to repeat.
+    `last_well`: when a sweep last ended well, by the database itself; None: never. Safe to repeat.
     """
-    if last_finished is not None and now - last_finished <= GAP:
+    if last_well is not None and now - last_well <= GAP:
         return
     for gateway in Gateway.objects.filter(held_since=None, leases__state__in=LIVE).distinct():
         with transaction.atomic():
@@ -141,27 +141,12 @@ def preview(gateway: Gateway, *, by: Actor) -> Preview:
     live = Lease.objects.filter(gateway=gateway, state__in=SETTLED).select_related("team", "holder", "role")
     return Preview(
         expiring=tuple(live.filter(expires_at__lte=now)),
-        ending=tuple(_without_ground(live.filter(expires_at__gt=now), now)),
+        ending=tuple((lease, lease.why_orphaned) for lease in live.filter(expires_at__gt=now).orphaned(now)),
         orphans=tuple(version for _, version in books.orphans),
         missing=tuple(books.missing),
         later=tuple(later(drifts)),
         unknown=tuple(books.unknown),
     )
-
-
-def _without_ground(leases: Collection[Lease], now: datetime) -> Iterator[tuple[Lease, EndReason]]:
-    """What `LeaseQuerySet.orphaned` will say once the gateway is not held any more; that asks only of free ones."""
-    stands: dict[tuple[object, object], bool] = {}
-    for lease in leases:
-        who = (lease.holder_id, lease.team_id)
-        if lease.team.ended_at or lease.role.ended_at:
-            yield lease, EndReason.TEAM if lease.team.ended_at else EndReason.ROLE
-            continue
-        if who not in stands:
-            grace = Departure.objects.open_for(lease.holder, lease.team).filter(due_at__gt=now)
-            stands[who] = may_hold(lease.holder, lease.team) or grace.exists()
-        if not stands[who]:
-            yield lease, EndReason.LEFT
 
 
 def release(gateway: Gateway, *, by: Actor) -> Gateway:

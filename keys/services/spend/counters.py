@@ -66,11 +66,11 @@ def read_counters(gateway: Gateway, infos: Iterable[KeyInfo], now: datetime | No
     for some in chunks(infos):
         found = _ours(gateway, some)
         with transaction.atomic():
-            rows = KeyVersion.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=found)
+            rows = KeyVersion.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=found).order_by("pk")
             older = [row for row in rows if row.counter_at is None or row.counter_at <= at]
             changed = [row for row in older if _take(row, found[row.pk], at)]
             KeyVersion.objects.bulk_update(changed, READ)
-            _note_use(changed)
+        _note_use(changed)  # apart: the verbs lock a lease before its versions
         count += len(older)
     return count
 
@@ -117,11 +117,8 @@ def _note_use(versions: Iterable[KeyVersion]) -> None:
     for version in versions:
         if at := version.last_used_at:
             used[version.lease_id] = max(at, used.get(version.lease_id, at))
-    leases = Lease.objects.filter(pk__in=used).only("last_used_at")
-    later = [lease for lease in leases if lease.last_used_at is None or lease.last_used_at < used[lease.pk]]
-    for lease in later:
-        lease.last_used_at = used[lease.pk]
-    Lease.objects.bulk_update(later, ["last_used_at"])
+    for pk, at in used.items():
+        Lease.objects.filter(pk=pk).filter(Q(last_used_at=None) | Q(last_used_at__lt=at)).update(last_used_at=at)
 
 
 def read_teams(line: gateways.Line, gateway: Gateway, teams: Iterable[Team], now: datetime | None = None) -> int:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Min, QuerySet, Sum
+from django.db.models import Min, Q, QuerySet, Sum
 
 from keys.models import Gateway, KeyVersion, Lease, SpendDay
 from keys.services import gateways
@@ -178,15 +178,33 @@ def _write(
     *,
     whole: bool = True,
 ) -> Copied:
-    """Write changed rows and the sums of their leases in one transaction; `whole`: every key's days were read."""
+    """Write changed rows, each with the sums of their leases; `whole`: the days of every key were read."""
     noted = gateway.spend_synced_at
     if not changed and (not whole or (noted and noted > now - NOTED_EVERY)):
         return Copied()
+    copied = Copied()
+    for some in chunks(changed.items()):  # short transactions: a first copy may have many rows
+        if not _write_some(gateway, dict(some), versions, now, copied, whole=whole):
+            return copied  # another worker began to read later, and has written already
+    if whole:
+        read_before = Q(spend_synced_at=None) | Q(spend_synced_at__lt=now)
+        Gateway.objects.filter(read_before, pk=gateway.pk).update(spend_synced_at=now)
+    return copied
+
+
+def _write_some(
+    gateway: Gateway,
+    changed: Mapping[Cell, Values],
+    versions: Mapping[str, int],
+    now: datetime,
+    copied: Copied,
+    *,
+    whole: bool,
+) -> bool:
     with transaction.atomic():
         row = Gateway.objects.select_for_update(no_key=True).only("spend_synced_at").get(pk=gateway.pk)
         if whole and row.spend_synced_at and row.spend_synced_at > now:
-            return Copied()  # another worker has begun to read later, and has written already
-        copied = Copied(rows=len(changed), models={model for _, _, model in changed})
+            return False
         of = _versions({versions[token] for token, _, _ in changed})
         rows = [_row(gateway, of[versions[token]], day, model, now, values)
                 for (token, day, model), values in changed.items()]  # fmt: skip
@@ -197,11 +215,12 @@ def _write(
             unique_fields=["version", "day", "model"],
             update_fields=[*COUNTED, "written_at"],  # names, team and holder stay as the first row had them
         )
-        copied.leases = {version.lease_id for version in of.values()}
-        _sum_up(copied.leases)
-        if whole:
-            Gateway.objects.filter(pk=gateway.pk).update(spend_synced_at=now)
-    return copied
+        leases = {version.lease_id for version in of.values()}
+        _sum_up(leases)
+    copied.rows += len(changed)
+    copied.leases |= leases
+    copied.models |= {model for _, _, model in changed}
+    return True
 
 
 def _versions(pks: Collection[int]) -> dict[int, KeyVersion]:

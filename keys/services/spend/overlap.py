@@ -57,6 +57,8 @@ def _hand_on(line: gateways.Line, gateway: Gateway, old: KeyVersion, new: KeyVer
         there = {version.pk: line.client.keys.info(version.token_hash) for version in (old, new)}
     except KeyNotFound:
         return False  # reconcile closes the lease
+    if any(info.budget_reset_at and info.budget_reset_at <= at for info in there.values()):
+        return False  # the proxy is about to zero them, up to 10 minutes late: the next sync tells
     read_counters(gateway, there.values(), at)
     before, reached = _handed_on(old), units(there[old.pk].spend)
     growth = reached - before if reached >= before else reached  # smaller: a reset came between
