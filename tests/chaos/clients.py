@@ -16,6 +16,7 @@ import requests
 PATIENCE = 30  # seconds; the portal answers within 10
 PAUSE = 0.25  # seconds at most between two acts
 MOST = 450  # leases; then nobody issues any more
+NEWEST = 4
 EXPECTED = {"gateway_away", "not_now", "rotation_in_overlap", "ended_meanwhile"}  # refusals; any other is a surprise
 FORBIDDEN = ("not_allowed", "/resume/")  # but this: the holder does not lift what somebody else set
 
@@ -57,9 +58,10 @@ class Ledger:
             self.held[held.lease] = held
 
     def pick(self, dice: random.Random, fits: Callable[[Held], bool]) -> Held | None:
+        """One of those that fit; every other time one of the NEWEST, so that people meet there."""
         with self._lock:
             found = [held for held in self.held.values() if fits(held)]
-        return dice.choice(found) if found else None
+        return dice.choice(found[-NEWEST:] if dice.random() < 0.5 else found) if found else None
 
     def count(self, outcome: str, *acts: str) -> int:
         return sum(n for (act, said), n in self.tally.items() if said == outcome and (not acts or act in acts))

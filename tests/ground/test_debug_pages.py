@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from keys.models import KeyVersion, Lease
-from keys.services import leases
+from keys.services import attempts, leases
 from keys.services.minting import new_secret
 from keys.services.terms import Ask
 from portal.errors import PortalError
@@ -29,7 +29,7 @@ def chosen(monkeypatch) -> list[str]:
         secrets.append(new_secret())
         return secrets[-1]
 
-    monkeypatch.setattr(leases, "new_secret", choose)
+    monkeypatch.setattr(attempts, "new_secret", choose)
     return secrets
 
 
@@ -104,7 +104,7 @@ def test_a_bug_in_the_trial_still_answers_the_key(sandbox, client, bearer, team,
 def test_a_gateway_that_repeats_secrets_in_its_refusal_is_not_quoted(
     sandbox, team, alice, make_role, chosen, monkeypatch
 ):
-    ask, real = Ask(team=team, role=make_role()), leases._order
+    ask, real = Ask(team=team, role=make_role()), attempts._order
 
     def order(attempt):
         words = f"bad key {chosen[-1]} and {sandbox.gateway.master_key}"
@@ -112,7 +112,7 @@ def test_a_gateway_that_repeats_secrets_in_its_refusal_is_not_quoted(
         sandbox.faults.fail_next("/key/generate", refusal)
         return real(attempt)
 
-    monkeypatch.setattr(leases, "_order", order)
+    monkeypatch.setattr(attempts, "_order", order)
     with pytest.raises(PortalError) as refused:
         leases.issue(ask, holder=alice, by=alice)
     kept = (

@@ -15,7 +15,7 @@ from django.utils import timezone
 from keys.models import Gateway, Intent, KeyRole, KeyVersion, Lease, State
 from keys.services import gateways, intents, leases, roles
 from keys.services.errors import AllowanceSpent, AlreadyIssued, EndedMeanwhile, GatewayAway, GatewayRefused
-from keys.services.leases import ending
+from keys.services.leases import ending, issuing
 from keys.services.terms import Ask
 from portal import audit
 from portal.errors import PortalError
@@ -106,7 +106,7 @@ def test_a_slow_trial_does_not_close_the_desk(sandbox, team, make_key):
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite locks the whole file: set DATABASE_URL")
 def test_an_issue_and_a_change_of_members_never_wait_for_each_other(sandbox, team, ines, ruth, make_role, monkeypatch):
     both = threading.Barrier(2)
-    role, real_attempt, real_record = make_role(), leases._new_attempt, audit.record
+    role, real_attempt, real_record = make_role(), issuing.begin, audit.record
 
     def attempt(*given):
         made = real_attempt(*given)
@@ -119,7 +119,7 @@ def test_an_issue_and_a_change_of_members_never_wait_for_each_other(sandbox, tea
             both.wait(10)
         return event
 
-    monkeypatch.setattr(leases, "_new_attempt", attempt)
+    monkeypatch.setattr(issuing, "begin", attempt)
     monkeypatch.setattr(audit, "record", record)
     issued, added = together(
         lambda: leases.issue(Ask(team=team, role=role), holder=ruth, by=ruth),
