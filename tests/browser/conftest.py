@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 CHROMIUM = os.environ.get("KEYDESK_CHROMIUM", "")
 QUIET = [
@@ -51,6 +51,14 @@ def site(live_server, settings) -> str:
     settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
     settings.CSRF_TRUSTED_ORIGINS = [url]
     return url
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open(browser: Browser) -> Iterator[None]:
+    """A page that stays open goes on asking, and takes its share of the machine from all later tests."""
+    yield
+    for context in browser.contexts:
+        context.close()
 
 
 @pytest.fixture
