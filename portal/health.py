@@ -16,7 +16,6 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from portal import sweeps
 from portal.embedded import embedded
 
 log = structlog.get_logger(__name__)
@@ -74,6 +73,8 @@ def _answer(name: str, ask: Callable[[], None]) -> str:
 
 
 def _sweeps() -> str:
+    from portal import sweeps  # noqa: PLC0415  (models: `python -m portal.health` asks without Django)
+
     try:
         late = sweeps.late()
     except Exception as trouble:  # its table is not there yet

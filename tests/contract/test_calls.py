@@ -98,7 +98,7 @@ def test_one_call_may_overshoot_a_budget_and_the_next_is_refused(proxy):
 def test_requests_per_minute_are_counted(proxy):
     key = proxy.key(rpm_limit=1)
     assert proxy.works(key.key)
-    answer = proxy.chat(key.key)
+    answer = [proxy.chat(key.key) for _ in range(4)][-1]  # a minute may begin between two calls
     assert refusal(answer) == (429, "throttling_error")
     assert f"api_key: {key.token}. Limit type: requests" in answer.json()["error"]["message"]
     with pytest.raises(RateLimited):

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from tests.ground.processes import (
+    PATIENCE,
     ROOT,
     Process,
     apart,
@@ -164,6 +165,11 @@ def healthy(name: str, env: Mapping[str, str]) -> bool:
     return subprocess.run(command, cwd=ROOT, env=dict(env), capture_output=True, timeout=60).returncode == 0
 
 
+def healthy_or_over(name: str, env: Mapping[str, str], process: Process) -> bool:
+    """So that a process that ended says why at once."""
+    return healthy(name, env) or not process.running()
+
+
 @pytest.mark.live
 @pytest.mark.postgres
 @pytest.mark.skipif(not (DATABASE.startswith("postgres") and BROKER and LIVE_URL and LIVE_KEY), reason=HERE)
@@ -174,7 +180,7 @@ def test_the_services_of_compose_end_an_overdue_key_on_the_real_proxy(database, 
         for name in OURS:  # in the order of depends_on: each waits until the one before is healthy
             env, output = envs[name], tmp_path / f"{name}.log"
             process = stack.enter_context(running(SERVICES[name]["command"], env=env, output=output))
-            eventually(partial(healthy, name, env), f"{name} is healthy")
+            eventually(partial(healthy_or_over, name, env, process), f"{name} is healthy", limit=2 * PATIENCE)
             assert process.running(), process.said
             processes[name] = process
         lease = overdue_lease(envs["web"])

@@ -110,7 +110,8 @@ def test_the_cost_is_proportional_to_what_moved(sandbox, team, alice, make_key, 
     with CaptureQueriesContext(connection) as queries:
         counts = spend.sync()
     assert (counts["rows"], counts["leases"], counts["counters"]) == (3, 3, 3)
-    asked = [path for _, path in sandbox.faults.calls]
+    seldom = "/global/spend"  # once an hour by the cache, which other tests may clear
+    asked = [path for _, path in sandbox.faults.calls if path != seldom]
     assert asked == ["/user/daily/activity", "/v2/key/info", "/v2/team/list"]
     assert len(queries) < 60
 
