@@ -53,6 +53,25 @@ def test_two_runs_at_once_end_everything_once(sandbox, team, make_key, make_role
     assert Letter.objects.count() == 4
 
 
+def test_a_run_that_looked_before_another_had_ended_a_key_does_not_end_it_again(sandbox, make_key, monkeypatch):
+    """Between its second look and its promise another run does the whole work."""
+    forgotten(make_key())
+    held, inner = running._held, []
+
+    def after_another_run(*args):
+        if not inner:
+            inner.append("runs")
+            inner.append(run(sandbox))
+        return held(*args)
+
+    monkeypatch.setattr(running, "_held", after_another_run)
+    late = run(sandbox)
+
+    assert len(inner[1].revoked) == 1
+    assert not late.revoked
+    assert AuditEvent.objects.filter(action="key.orphan_doomed").count() == 1
+
+
 @pytest.mark.parametrize(("proxy", "way"), CASES, indirect=["proxy"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_reconcile_cut_anywhere_is_finished_by_the_next(proxy, team, make_key, after_horizon, step, way):

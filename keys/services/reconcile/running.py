@@ -204,6 +204,9 @@ def _revoke(orphans: Iterable[KeyVersion], *, by: Actor) -> list[str]:
     tokens: list[str] = []
     for version in orphans:
         with transaction.atomic(durable=True):
+            as_read = KeyVersion.objects.filter(pk=version.pk, ended_at=version.ended_at)
+            if not as_read.update(ended_at=None):  # it was not gone; else another run has ended it since we looked
+                continue
             due = {"due_at": timezone.now(), "gateway_id": version.lease.gateway_id}
             promise, new = Intent.objects.get_or_create(kind=Intent.Kind.GONE, version=version, defaults=due)
             if new:
