@@ -48,7 +48,9 @@ class Can(Enum):
     RENEW_KEY = "renew, rotate or replace this key"
     REVOKE_KEY = "pause, resume or revoke this key"
     LIFT_PAUSE = "let a key answer again that somebody else paused"
-    MANAGE_MEMBERS = "change who is in this team"
+    TRANSFER_KEY = "hand this key over to somebody else"
+    ACT_FOR_SERVICE = "act for this team's service accounts"
+    MANAGE_MEMBERS = "change who is in this team, its service accounts and their tokens"
     SET_TEAM_BUDGET = "change this team's budget"
     SEE_TEAM_AUDIT = "see this team's audit"
     SEE_PLATFORM = "see the platform"
@@ -64,6 +66,8 @@ TABLE: dict[Can, tuple[Reach, Reach, Reach, Reach, Reach, Reach]] = {
     Can.RENEW_KEY: (NONE, OWN, OWN, OWN, NONE, OWN),
     Can.REVOKE_KEY: (NONE, OWN, ANY, ANY, NONE, ANY),
     Can.LIFT_PAUSE: (NONE, NONE, ANY, ANY, NONE, ANY),
+    Can.TRANSFER_KEY: (NONE, NONE, NONE, ANY, NONE, ANY),
+    Can.ACT_FOR_SERVICE: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.MANAGE_MEMBERS: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.SET_TEAM_BUDGET: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.SEE_TEAM_AUDIT: (NONE, NONE, NONE, ANY, ANY, ANY),
@@ -87,6 +91,8 @@ SCOPES: dict[Can, Scope] = {
     Can.RENEW_KEY: Scope.KEYS_MANAGE,
     Can.REVOKE_KEY: Scope.KEYS_MANAGE,
     Can.LIFT_PAUSE: Scope.KEYS_MANAGE,
+    Can.TRANSFER_KEY: Scope.KEYS_MANAGE,
+    Can.ACT_FOR_SERVICE: Scope.KEYS_MANAGE,
     Can.MANAGE_MEMBERS: Scope.TEAM_MANAGE,
     Can.SET_TEAM_BUDGET: Scope.TEAM_MANAGE,
     Can.SEE_TEAM_AUDIT: Scope.TEAM_MANAGE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from teams import views
+from teams.views import teams as views
 
 app_name = "teams"
 urlpatterns = [

@@ -50,8 +50,9 @@ def _apart(settings, tmp_path) -> Iterator[None]:
 def person(db) -> Callable[..., User]:
     def make(name: str, platform_role: PlatformRole = PlatformRole.NONE) -> User:
         return User.objects.create_user(
-            f"{name.lower()}@example.com", PASSWORD, name=name.title(), platform_role=platform_role
-        )
+            f"{name.lower()}@example.com", PASSWORD, name=name.title(), platform_role=platform_role,
+            given_platform_role=platform_role,
+        )  # fmt: skip
 
     return make
 
@@ -70,7 +71,7 @@ def _member(name: str, role: MemberRole):
     @pytest.fixture(name=name)
     def cast(person, team) -> Any:
         user = person(name)
-        Membership.objects.create(team=team, user=user, role=role)
+        Membership.objects.create(team=team, user=user, role=role, given_role=role)
         return user
 
     return cast
@@ -95,7 +96,7 @@ def audra(person) -> User:
 @pytest.fixture
 def mallory(person, other_team) -> User:
     user = person("mallory")
-    Membership.objects.create(team=other_team, user=user, role=MemberRole.ADMIN)
+    Membership.objects.create(team=other_team, user=user, role=MemberRole.ADMIN, given_role=MemberRole.ADMIN)
     return user
 
 

@@ -19,7 +19,7 @@ from teams import services as teams
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
-from teams.views import visible_team
+from teams.views.teams import visible_team
 
 
 @login_required

@@ -26,7 +26,7 @@ from teams.access import require, within
 from teams.models import Team, User
 from teams.requests import SignedIn
 from teams.roles import Can, PlatformRole
-from teams.views import visible_team
+from teams.views.teams import visible_team
 
 NOT_IN_ADDRESSES = ("csrfmiddlewaretoken", "once", "look")
 NARROWS = ("name", "purpose", "ttl", "ttl_other", "max_budget", "which", "models")

@@ -18,7 +18,7 @@ from portal.ui import sent
 from teams.access import require, within
 from teams.requests import SignedIn
 from teams.roles import Can
-from teams.views import visible_team
+from teams.views.teams import visible_team
 
 MOST = 500  # at a time: their ids travel in one form
 

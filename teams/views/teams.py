@@ -19,7 +19,7 @@ from portal.templatetags.ui import money
 from portal.ui import page_of, sent
 from teams import services
 from teams.access import allowed, reach_of, require, within
-from teams.forms import HolderBudgetForm, MemberForm, TeamForm
+from teams.forms.teams import HolderBudgetForm, MemberForm, TeamForm
 from teams.models import Membership, Team
 from teams.requests import SignedIn
 from teams.roles import Can, MemberRole, Reach

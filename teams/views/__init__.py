@@ -1,0 +1,1 @@
+"""Pages of teams and of people: fetch what is visible, call one service, answer."""
