@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.cache import cache
+from django.test import TransactionTestCase
 from django.utils import timezone
 from requests.adapters import HTTPAdapter
 
@@ -29,11 +30,14 @@ from portal.models import Installation
 from teams.access import SYSTEM
 from teams.models import ApiToken, Membership, Team, User
 from teams.roles import MemberRole, PlatformRole, Scope
+from tests.emptying import empty_all
 
 LIVE_URL = os.environ.get("LIVE_LITELLM_BASE_URL", "")
 LIVE_KEY = os.environ.get("LIVE_LITELLM_MASTER_KEY", "")
 NO_LIVE = "set LIVE_LITELLM_BASE_URL and LIVE_LITELLM_MASTER_KEY to a LiteLLM proxy that tests may fill"
 PASSWORD = "long enough for a test 42"
+
+TransactionTestCase._fixture_teardown = lambda self: empty_all()  # what the marker `transaction=True` ends with
 
 
 @pytest.fixture(autouse=True)
