@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Protocol
@@ -12,6 +14,7 @@ from uuid import UUID
 
 from django.db import models, transaction
 
+from portal.audit import chain
 from portal.models import AuditEvent
 
 
@@ -39,20 +42,28 @@ class Actor(Protocol):
     def audit_kind(self) -> str: ...
 
 
-def record(action: str, target: models.Model, *, by: Actor, **facts: Any) -> AuditEvent:
+def record(
+    action: str, target: models.Model, *, by: Actor, secret: str | None = "", on_behalf_of: Actor | None = None,
+    **facts: Any,
+) -> AuditEvent:  # fmt: skip
     """Append one event, inside the transaction of the act it tells of.
 
-    `facts` must never hold a secret. Raises TransactionManagementError outside a transaction.
+    `secret`: the hash of the secret concerned, never the secret: LiteLLM's sha256 of a virtual key, or the digest of
+    an API token. `on_behalf_of`: for whom, where the target's holder or owner does not say it. Facts named `before`
+    and `after` have columns of their own. No fact must ever hold a secret.
+    Raises TransactionManagementError outside a transaction.
     """
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError(f"{action}: an event belongs to the act's transaction")
     here = origin.get()
     team = target if target._meta.label == "teams.Team" else getattr(target, "team", None)
-    return AuditEvent.objects.create(
+    said = {name: _plain(value) for name, value in facts.items()}
+    event = AuditEvent(
         action=action,
         actor_id=by.audit_id,
         actor=by.audit_name,
         actor_kind=by.audit_kind,
+        on_behalf_of=(on_behalf_of.audit_name if on_behalf_of else _for_whom(target, by))[:254],
         target_type=target._meta.model_name or "",
         target_id=str(target.pk),
         target=str(target)[:254],
@@ -60,19 +71,37 @@ def record(action: str, target: models.Model, *, by: Actor, **facts: Any) -> Aud
         ip=here.ip,
         token_id=here.token_id,
         request_id=here.request_id,
-        facts={name: _plain(value) for name, value in facts.items()},
+        secret_hash=chain.secret_hash(secret) if secret else "",
+        before=said.pop("before", None),
+        after=said.pop("after", None),
+        facts=said,
+        salt=secrets.token_hex(16),
     )
+    event.stamp = chain.stamp(event)
+    event.save()
+    return event
+
+
+def _for_whom(target: models.Model, by: Actor) -> str:
+    """Whose thing it is that somebody else acts on. Nobody's, when Keydesk itself acts."""
+    for whose in ("holder", "owner"):
+        key = getattr(target, f"{whose}_id", None)
+        if by.audit_id and key and str(key) != by.audit_id:
+            return str(getattr(target, whose).audit_name)
+    return ""
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, datetime):
+    if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, timedelta):
         return int(value.total_seconds())
     if isinstance(value, Decimal | UUID):
         return str(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
     return value

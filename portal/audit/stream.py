@@ -1,0 +1,141 @@
+"""Send sealed acts out, in the order of the chain: to stdout, or to a webhook. At least once, never with a hole.
+
+The cursor moves after the other side has taken a batch. A batch that is sent again has the same bounds, the same bytes
+and the same id, so whoever takes it can drop the second copy.
+Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import requests
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from portal.errors import Unavailable
+from portal.models import AuditCut, AuditEvent, AuditHead, AuditSeal, Installation, in_short
+
+BATCH = 100  # acts in one request
+PATIENCE = 60.0  # seconds for one round
+TIMEOUT = (3, 10)  # seconds to connect, and to answer
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=20), timedelta(hours=1)
+
+
+class StreamAway(Unavailable):
+    """The other side did not take a batch; nothing is lost."""
+
+    code = "audit_stream_away"
+
+
+def send() -> int:
+    """Send what was sealed since; answers how many. A sweep that runs alone: two at once would send twice.
+
+    Raises StreamAway when the other side does not take it, and until the next try is due.
+    """
+    if not (settings.AUDIT_STREAM or settings.AUDIT_WEBHOOK):
+        return 0
+    head, ends, sent = AuditHead.objects.get(), time.monotonic() + PATIENCE, 0
+    if head.due_at and head.due_at > timezone.now():
+        raise StreamAway(f"{head.error} Tried {head.failures} times, next {head.due_at:%H:%M} UTC.")
+    while time.monotonic() < ends and (batch := _next()):
+        try:
+            _hand_over(batch)
+        except Exception as error:
+            raise StreamAway(_put_off(error)) from error
+        taken = {"streamed": batch[-1]["number"], "under_way": 0, "failures": 0, "due_at": None, "error": ""}
+        AuditHead.objects.filter(pk=1).update(**taken)
+        sent += len(batch)
+    return sent
+
+
+def row(event: AuditEvent, **more: Any) -> dict[str, Any]:
+    """One act as JSON: for the stream, and for exports."""
+    names = ("action", "actor_id", "actor", "actor_kind", "on_behalf_of", "target_type", "target_id", "target",
+             "team_id", "ip", "token_id", "request_id", "secret_hash", "before", "after", "facts")  # fmt: skip
+    return {"id": event.pk, "at": event.at.isoformat(), **{name: getattr(event, name) for name in names}, **more}
+
+
+def _next() -> list[dict[str, Any]]:
+    """The next batch; its bounds are written down first, so that a repeat has the same."""
+    with transaction.atomic():
+        head = AuditHead.objects.select_for_update().get()
+        cut = AuditCut.objects.last()
+        start = max(head.streamed, cut.up_to if cut else 0)
+        if head.under_way <= start:
+            head.under_way = min(start + BATCH, head.count)
+            head.save(update_fields=["under_way"])
+    return list(_rows(start, head.under_way))
+
+
+def _rows(start: int, end: int) -> Iterator[dict[str, Any]]:
+    seals = list(AuditSeal.objects.filter(number__gt=start, number__lte=end))
+    events = AuditEvent.objects.in_bulk([seal.event_id for seal in seals])
+    for seal in seals:
+        if event := events.get(seal.event_id):
+            yield row(event, number=seal.number, mac=seal.mac)
+
+
+def _hand_over(batch: list[dict[str, Any]]) -> None:
+    if settings.AUDIT_WEBHOOK:
+        _post(batch)
+        return
+    out = sys.__stdout__  # Celery's worker puts a logger in the place of sys.stdout
+    assert out is not None  # noqa: S101
+    for each in batch:
+        out.write(json.dumps(each, separators=(",", ":")) + "\n")
+    out.flush()
+
+
+def _post(batch: list[dict[str, Any]]) -> None:
+    first, last = batch[0], batch[-1]
+    number = f"audit-{Installation.current()}-{first['number']}-{last['number']}"
+    data = {"count": last["number"], "head": last["mac"], "events": batch}
+    # Its time is the last act's: a repeat must have the same bytes.
+    body = json.dumps({"type": "audit.sealed", "timestamp": last["at"], "data": data}, separators=(",", ":")).encode()
+    now = str(int(time.time()))
+    signed = hmac.digest(_secret(), f"{number}.{now}.".encode() + body, hashlib.sha256)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "Keydesk",
+        "webhook-id": number,
+        "webhook-timestamp": now,
+        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+    }
+    answer = requests.post(
+        settings.AUDIT_WEBHOOK, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
+    )  # stream: what it answers is not read
+    with answer:
+        if not 200 <= answer.status_code < 300:
+            raise requests.HTTPError(f"it answered {answer.status_code}")
+
+
+def _secret() -> bytes:
+    """The key of the signature: behind `whsec_` it is base64, as the standard writes it."""
+    kind, _, encoded = settings.AUDIT_WEBHOOK_SECRET.partition("whsec_")
+    if not kind and encoded:
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            pass
+    return settings.AUDIT_WEBHOOK_SECRET.encode()
+
+
+def _put_off(error: Exception) -> str:
+    """Try again 20 s, 40 s … 1 h later; answers what went wrong."""
+    head = AuditHead.objects.get()
+    said = f"The audit stream was not taken: {in_short(error)}."[:300]
+    pause = min(FIRST_PAUSE * 2 ** min(head.failures, 10), LONGEST_PAUSE)
+    due = {"failures": head.failures + 1, "due_at": timezone.now() + pause, "error": said}
+    AuditHead.objects.filter(pk=1).update(**due)
+    return said

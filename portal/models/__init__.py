@@ -1,0 +1,11 @@
+"""What teams and keys share: the audit trail, the sweeps' records, the letters."""
+
+from portal.models.audit import AuditCut, AuditEvent, AuditHead, AuditSeal
+from portal.models.cache import CacheRow
+from portal.models.installation import Installation
+from portal.models.letter import Letter, LetterQuerySet
+from portal.models.sweep import Sweep
+from portal.models.texts import in_short, storable
+
+__all__ = ["AuditCut", "AuditEvent", "AuditHead", "AuditSeal", "CacheRow", "Installation", "Letter", "LetterQuerySet",
+           "Sweep", "in_short", "storable"]  # fmt: skip
