@@ -57,9 +57,13 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: every trouble in one shape."""
     if isinstance(error, PortalError):
         set_rollback()
+        if request := context.get("request"):
+            request._request.refused = error  # for portal/refusals.py
+        wait = error.details.get("retry_after")
         return Response(
             body(error.code, error.message, error.action, retryable=error.retryable, details=error.details),
             status=error.status,
+            headers={"Retry-After": str(wait)} if wait else {},
         )
     if isinstance(error, Http404):
         error = exceptions.NotFound()
@@ -75,6 +79,8 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         headers = {}
         if header := getattr(error, "auth_header", None):
             headers["WWW-Authenticate"] = header
+        if wait := getattr(error, "wait", None):
+            headers["Retry-After"] = str(wait)
         status = error.status_code
         code = str(error.get_codes()) if isinstance(error.detail, str) else error.default_code
         found = body(code, str(error.detail), ACTIONS.get(status, "Try again."), retryable=status in {429, 503})

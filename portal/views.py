@@ -35,7 +35,11 @@ NOT_FOUND = Trouble(
     "not_found", HTTPStatus.NOT_FOUND, "There is no such page",
     "It is gone, never was, or belongs to a team that you are not in.",
 )  # fmt: skip
-FORBIDDEN = Trouble("not_allowed", HTTPStatus.FORBIDDEN, "You may not see this page", "Ask a platform admin.")
+FORBIDDEN = Trouble(  # Django's admin says so of rows that it only shows
+    "not_allowed", HTTPStatus.FORBIDDEN, "This is not done here",
+    "Rows are made, changed and ended on Keydesk's own pages, by whoever has the right there.",
+    details={"right": "change_rows_in_the_admin", "who": []},
+)  # fmt: skip
 STALE_FORM = Trouble(
     "stale_form", HTTPStatus.FORBIDDEN, "This form is too old to be sent",
     "Nothing was done. Open the page again and send it from there; cookies have to be allowed for this site.",
@@ -43,6 +47,10 @@ STALE_FORM = Trouble(
 BAD_REQUEST = Trouble(
     "bad_request", HTTPStatus.BAD_REQUEST, "This request cannot be read", "Go back and send it again."
 )
+TOO_MANY = Trouble(
+    "too_many_tries", HTTPStatus.TOO_MANY_REQUESTS, "Too many tries",
+    "Nothing was done. Wait a few minutes, then try again.", retryable=True,
+)  # fmt: skip
 BROKEN = Trouble(
     "internal_error", HTTPStatus.INTERNAL_SERVER_ERROR, "Keydesk made a mistake here",
     "It is in the log under the number below. What was half done is undone by itself; look at the current state"
@@ -53,6 +61,7 @@ BROKEN = Trouble(
 
 def problem(request: HttpRequest, error: PortalError | Trouble) -> HttpResponse:
     """`error` as a page, or for htmx as a notice put into `#problems`."""
+    request.refused = error  # type: ignore[attr-defined]  # for portal/refusals.py
     context = {"problem": error, "request_id": get_contextvars().get("request_id", "")}
     if is_htmx(request):
         response = render(request, "errors/_problem.html", context, status=error.status)
@@ -60,11 +69,15 @@ def problem(request: HttpRequest, error: PortalError | Trouble) -> HttpResponse:
         return response
     signed_in = getattr(getattr(request, "user", None), "is_authenticated", False)
     layout = "base.html" if signed_in else "door.html"
-    return render(request, "errors/problem.html", {**context, "layout": layout}, status=error.status)
+    response = render(request, "errors/problem.html", {**context, "layout": layout}, status=error.status)
+    if wait := error.details.get("retry_after"):
+        response["Retry-After"] = str(wait)
+    return response
 
 
 def _answer(request: HttpRequest, trouble: Trouble) -> HttpResponse:
     if request.path.startswith(API):
+        request.refused = trouble  # type: ignore[attr-defined]
         found = api.body(trouble.code, f"{trouble.message}.", trouble.action, retryable=trouble.retryable)
         return JsonResponse(found, status=trouble.status)
     return problem(request, trouble)
@@ -80,6 +93,11 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, BAD_REQUEST)
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """allauth's limits of tries end here."""
+    return _answer(request, TOO_MANY)
 
 
 @requires_csrf_token

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 
-from portal.errors import NotAllowed
+from portal.errors import NotAllowed, SignInAgain
 from teams.models import Membership, Team, User
-from teams.roles import SCOPES, Can, MemberRole, PlatformRole, Reach, Scope, reach, who_can
+from teams.roles import SCOPES, Can, MemberRole, PlatformRole, Reach, Scope, reach, roles_with, together
 
 
 class System:
@@ -22,8 +24,20 @@ class System:
     litellm_id = "keydesk"
 
 
+class Stranger:
+    """Somebody who is not signed in, in the audit trail."""
+
+    audit_id = ""
+    audit_name = "Somebody not signed in"
+    audit_kind = "stranger"
+
+
 SYSTEM = System()
+STRANGER = Stranger()
 Actor: TypeAlias = User | System
+
+# What Can.ACT_FOR_SERVICE lets somebody do with keys of the team's service accounts, as if they held them.
+FOR_SERVICE = frozenset({Can.ISSUE_KEY, Can.RENEW_KEY, Can.REVOKE_KEY})
 
 
 class Held(Protocol):
@@ -33,6 +47,8 @@ class Held(Protocol):
     def team_id(self) -> UUID: ...
     @property
     def holder_id(self) -> UUID: ...
+    @property
+    def holder(self) -> User: ...
 
 
 def reach_of(actor: Actor | AnonymousUser, can: Can, team_id: UUID | None = None) -> Reach:
@@ -50,14 +66,20 @@ def _granted(user: User, can: Can, team_id: UUID | None) -> Reach:
         return Reach.NONE
     found = [Reach.NONE]
     if user.platform_role:
-        found.append(reach(can, PlatformRole(user.platform_role)))
+        found.append(_reach(can, PlatformRole(user.platform_role)))
     if team_id is not None:
         if user.service_team_id == team_id:
-            found.append(reach(can, MemberRole.MEMBER))
+            found.append(_reach(can, MemberRole.MEMBER))
         role = Membership.objects.filter(user=user, team_id=team_id).values_list("role", flat=True).first()
         if role:
-            found.append(reach(can, MemberRole(role)))
-    return max(found, key=lambda each: each.value)
+            found.append(_reach(can, MemberRole(role)))
+    return together(found)
+
+
+def _reach(can: Can, role: MemberRole | PlatformRole) -> Reach:
+    """What the table says, or more where this installation lets people decide about themselves."""
+    found = reach(can, role)
+    return Reach.ANY if found is Reach.OTHERS and settings.ALLOW_SELF_APPROVAL else found
 
 
 def allowed(actor: Actor | AnonymousUser, can: Can, target: Team | Held | None = None) -> bool:
@@ -67,46 +89,145 @@ def allowed(actor: Actor | AnonymousUser, can: Can, target: Team | Held | None =
     if isinstance(target, Team):
         return reach_of(actor, can, target.pk) is not Reach.NONE
     found = reach_of(actor, can, target.team_id)
-    return found is Reach.ANY or (found is Reach.OWN and isinstance(actor, User) and target.holder_id == actor.pk)
+    if found is Reach.ANY or not isinstance(actor, User):
+        return found is Reach.ANY
+    if found is Reach.OTHERS:
+        return target.holder_id != actor.pk
+    return (found is Reach.OWN and target.holder_id == actor.pk) or _acts_for_holder(actor, can, target)
+
+
+def _acts_for_holder(actor: User, can: Can, target: Held) -> bool:
+    """Whether the holder is a service account of that team, for which the actor may act."""
+    if can not in FOR_SERVICE or not _scoped(actor, can):
+        return False
+    acts = _granted(actor, Can.ACT_FOR_SERVICE, target.team_id) is Reach.ANY
+    return acts and target.holder.service_team_id == target.team_id
 
 
 def require(actor: Actor, can: Can, target: Team | Held | None = None) -> None:
-    """Refuse unless `allowed()`. Raises NotAllowed, which names the right and who can grant it."""
+    """Refuse unless `allowed()`. Raises NotAllowed, which names the right and who can do it or grant it."""
     if allowed(actor, can, target):
         return
+    right = can.name.lower()
     if isinstance(actor, User) and not _scoped(actor, can):
         raise NotAllowed(
             f"This token may not {can.value}.",
+            right=right,
             action=f"Use a token with the scope {SCOPES[can]}.",
-            details={"right": can.name.lower(), "scope": SCOPES[can].value},
+            details={"scope": SCOPES[can].value},
         )
-    raise NotAllowed(f"You may not {can.value}.", action=who_can(can), details={"right": can.name.lower()})
+    if target is not None and not isinstance(target, Team) and reach_of(actor, can, target.team_id) is Reach.OTHERS:
+        message = f"Nobody may {can.value} for themselves."
+    else:
+        message = f"You may not {can.value}."
+    action, who = who_can(actor, can, target)
+    raise NotAllowed(message, right=right, who=who, action=action)
+
+
+def require_fresh(actor: Actor) -> None:
+    """Refuse who signed in too long ago for an act like this. Raises SignInAgain.
+
+    The door says when that was; tokens and sweeps sign in with every act. Source: KEYDESK_REAUTH_MINUTES.
+    """
+    signed_in_at = actor.signed_in_at if isinstance(actor, User) else None
+    if signed_in_at is not None and timezone.now() - signed_in_at > settings.REAUTH_AFTER:
+        raise SignInAgain
 
 
 def within(actor: User | AnonymousUser, can: Can, *, team: str = "team", holder: str = "holder") -> Q:
     """The rows over which the actor has the right, as a filter. `team`, `holder`: paths to those columns.
 
-    A list of teams itself is asked with `team="pk"`; a right of reach OWN holds in the whole team then.
+    A list of teams itself is asked with `team="pk"`; a right over some rows holds in the whole team then.
     """
-    nothing = Q(pk__in=[])
     if not isinstance(actor, User) or not actor.is_active or not _scoped(actor, can):
-        return nothing
-    in_all = (Reach.ANY, Reach.OWN) if team == "pk" else (Reach.ANY,)
-    platform = reach(can, PlatformRole(actor.platform_role)) if actor.platform_role else Reach.NONE
-    if platform in in_all:
+        return Q(pk__in=[])
+    platform = _reach(can, PlatformRole(actor.platform_role)) if actor.platform_role else Reach.NONE
+    if team == "pk":
+        return Q() if platform is not Reach.NONE else _where(actor, can, team, Reach.OWN, Reach.OTHERS, Reach.ANY)
+    if platform is Reach.ANY:
         return Q()
-    mine = Membership.objects.filter(user=actor)
-    whole = mine.filter(role__in=[role for role in MemberRole if reach(can, role) in in_all]).values("team")
-    found = Q(**{f"{team}__in": whole})
-    if actor.service_team_id and reach(can, MemberRole.MEMBER) in in_all:
-        found |= Q(**{team: actor.service_team_id})
-    if team != "pk":
-        own = mine.filter(role__in=[role for role in MemberRole if reach(can, role) is Reach.OWN]).values("team")
-        where = Q(**{f"{team}__in": own})
-        if actor.service_team_id and reach(can, MemberRole.MEMBER) is Reach.OWN:
-            where |= Q(**{team: actor.service_team_id})
-        found |= Q(**{holder: actor}) & (Q() if platform is Reach.OWN else where)
+    own, others = Q(**{holder: actor}), ~Q(**{holder: actor})
+    found = _where(actor, can, team, Reach.ANY)
+    found |= own & (Q() if platform is Reach.OWN else _where(actor, can, team, Reach.OWN))
+    found |= others & (Q() if platform is Reach.OTHERS else _where(actor, can, team, Reach.OTHERS))
+    if can in FOR_SERVICE:
+        found |= _held_by_its_service_accounts(actor, team, holder)
     return found
+
+
+def _where(actor: User, can: Can, team: str, *reaches: Reach) -> Q:
+    """The teams in which the actor's role there goes so far."""
+    roles = [role for role in MemberRole if _reach(can, role) in reaches]
+    found = Q(**{f"{team}__in": Membership.objects.filter(user=actor, role__in=roles).values("team")})
+    if actor.service_team_id and _reach(can, MemberRole.MEMBER) in reaches:
+        found |= Q(**{team: actor.service_team_id})
+    return found
+
+
+def _held_by_its_service_accounts(actor: User, team: str, holder: str) -> Q:
+    """Rows of `_acts_for_holder()`, as a filter."""
+    theirs = Q(**{f"{holder}__service_team": F(team)})
+    if actor.platform_role and reach(Can.ACT_FOR_SERVICE, PlatformRole(actor.platform_role)) is Reach.ANY:
+        return theirs
+    return theirs & _where(actor, Can.ACT_FOR_SERVICE, team, Reach.ANY)
+
+
+def who_can(actor: Actor, can: Can, target: Team | Held | None = None) -> tuple[str, list[str]]:
+    """Who may do what the actor may not, or can grant it: a sentence, and up to three names.
+
+    People of a team are named to those who see it; what kind of person it takes, everybody is told.
+    """
+    team = target if target is None or isinstance(target, Team) else Team.objects.get(pk=target.team_id)
+    over_all = roles_with(can, Reach.ANY, Reach.OTHERS)
+    if team is None or not (over_all or roles_with(can, Reach.OWN)):
+        grants = "A platform admin can" if can is not Can.SEE_PLATFORM else "A platform admin can give you that role"
+        return _sentence(grants, platform_admins().values_list("name", "email") if isinstance(actor, User) else [])
+    if can in FOR_SERVICE and not over_all and _is_held_by_service(target):
+        over_all = roles_with(Can.ACT_FOR_SERVICE, Reach.ANY)  # nobody asks a machine
+    seen = allowed(actor, Can.SEE_TEAM, team)
+    if not over_all and isinstance(target, Team):
+        admins = _named(team, [MemberRole.ADMIN]) if seen else []
+        return _sentence("Members can, for themselves. A team admin can make you a member", admins)
+    if not over_all:
+        holder = User.objects.none()
+        if seen and target is not None and not isinstance(target, Team):
+            holder = User.objects.filter(pk=target.holder_id)
+        return _sentence("Only who holds it can", holder.values_list("name", "email"))
+    kind = " or ".join(f"{'an' if role is MemberRole.APPROVER else 'a'} {role.label.lower()}" for role in over_all)
+    where = f" of {team}" if seen else ""
+    named = _named(team, over_all, but=actor) if seen else []
+    return _sentence(f"{kind[0].upper()}{kind[1:]}{where} can", named)
+
+
+def _is_held_by_service(target: Team | Held | None) -> bool:
+    return target is not None and not isinstance(target, Team) and target.holder.service_team_id is not None
+
+
+def _named(team: Team, roles: list[MemberRole], but: Actor | None = None) -> QuerySet[Any, tuple[str, str | None]]:
+    there = Membership.objects.filter(team=team, role__in=roles, user__is_active=True)
+    if isinstance(but, User):
+        there = there.exclude(user=but)
+    return there.order_by("user__name", "user__email").values_list("user__name", "user__email")
+
+
+def _sentence(text: str, people: Any) -> tuple[str, list[str]]:
+    names = [name or email for name, email in people[:3]]
+    return (f"{text}: {', '.join(names)}." if names else f"{text}."), names
+
+
+def platform_admins() -> QuerySet[User]:
+    """The people who administer the platform now, by name."""
+    return User.objects.filter(platform_role=PlatformRole.ADMIN, is_active=True).order_by("name", "email")
+
+
+def admins_of(team: Team) -> QuerySet[Membership]:
+    """The memberships of those who administer the team now."""
+    return Membership.objects.filter(team=team, role=MemberRole.ADMIN, user__is_active=True)
+
+
+def administered_by(user: User) -> QuerySet[Membership]:
+    """The memberships by which somebody administers teams that are not over."""
+    return Membership.objects.filter(user=user, role=MemberRole.ADMIN, team__ended_at=None)
 
 
 def may_hold(user: User, team: Team) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, StrEnum
 
 from django.db import models
@@ -32,11 +33,12 @@ class Scope(StrEnum):
 
 
 class Reach(Enum):
-    """On whose rows a right holds: nobody's, those the actor holds, or everybody's."""
+    """On whose rows a right holds: nobody's, those the actor holds, those somebody else holds, or everybody's."""
 
     NONE = 0
     OWN = 1
-    ANY = 2
+    OTHERS = 2
+    ANY = 3
 
 
 class Can(Enum):
@@ -48,16 +50,17 @@ class Can(Enum):
     RENEW_KEY = "renew, rotate or replace this key"
     REVOKE_KEY = "pause, resume or revoke this key"
     LIFT_PAUSE = "let a key answer again that somebody else paused"
+    DECIDE = "decide requests and rises of this team"
     TRANSFER_KEY = "hand this key over to somebody else"
     ACT_FOR_SERVICE = "act for this team's service accounts"
     MANAGE_MEMBERS = "change who is in this team, its service accounts and their tokens"
     SET_TEAM_BUDGET = "change this team's budget"
-    SEE_TEAM_AUDIT = "see this team's audit"
+    SEE_TEAM_AUDIT = "see this team's audit, reports and exports"
     SEE_PLATFORM = "see the platform"
     MANAGE_PLATFORM = "change teams, key roles and gateways"
 
 
-NONE, OWN, ANY = Reach
+NONE, OWN, OTHERS, ANY = Reach
 # right: (viewer, member, approver, team admin, auditor, platform admin). Source: product.md, section 5.
 TABLE: dict[Can, tuple[Reach, Reach, Reach, Reach, Reach, Reach]] = {
     Can.SEE_TEAM: (ANY, ANY, ANY, ANY, ANY, ANY),
@@ -66,6 +69,7 @@ TABLE: dict[Can, tuple[Reach, Reach, Reach, Reach, Reach, Reach]] = {
     Can.RENEW_KEY: (NONE, OWN, OWN, OWN, NONE, OWN),
     Can.REVOKE_KEY: (NONE, OWN, ANY, ANY, NONE, ANY),
     Can.LIFT_PAUSE: (NONE, NONE, ANY, ANY, NONE, ANY),
+    Can.DECIDE: (NONE, NONE, OTHERS, OTHERS, NONE, OTHERS),
     Can.TRANSFER_KEY: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.ACT_FOR_SERVICE: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.MANAGE_MEMBERS: (NONE, NONE, NONE, ANY, NONE, ANY),
@@ -91,6 +95,7 @@ SCOPES: dict[Can, Scope] = {
     Can.RENEW_KEY: Scope.KEYS_MANAGE,
     Can.REVOKE_KEY: Scope.KEYS_MANAGE,
     Can.LIFT_PAUSE: Scope.KEYS_MANAGE,
+    Can.DECIDE: Scope.TEAM_MANAGE,  # a token that may end keys may not allow them
     Can.TRANSFER_KEY: Scope.KEYS_MANAGE,
     Can.ACT_FOR_SERVICE: Scope.KEYS_MANAGE,
     Can.MANAGE_MEMBERS: Scope.TEAM_MANAGE,
@@ -106,12 +111,22 @@ def reach(can: Can, role: MemberRole | PlatformRole) -> Reach:
     return next(found for column, found in zip(COLUMNS, TABLE[can], strict=True) if column is role)
 
 
-def who_can(can: Can) -> str:
-    """Who holds the right over any row, for the words of a refusal."""
-    if reach(can, MemberRole.APPROVER) is ANY:
-        return "An approver or a team admin can."
-    if reach(can, MemberRole.ADMIN) is ANY:
-        return "A team admin can."
-    if reach(can, MemberRole.MEMBER) is OWN:
-        return "Members can, for themselves. A team admin can make you a member."
-    return "A platform admin can."
+def leads(role: str) -> bool:
+    """Whether it is a team admin's: a team keeps one of those."""
+    return bool(role) and MemberRole(role) is MemberRole.ADMIN
+
+
+def strength(role: str, *, platform: bool = False) -> int:
+    """How much a role is among those of its kind: one more than the weaker one. No role is 0."""
+    return [*PlatformRole].index(PlatformRole(role)) if platform else ["", *MemberRole].index(role)
+
+
+def together(reaches: Iterable[Reach]) -> Reach:
+    """How far several roles go together."""
+    found = {*reaches, NONE}
+    return ANY if {OWN, OTHERS} <= found else max(found, key=lambda each: each.value)
+
+
+def roles_with(can: Can, *reaches: Reach) -> list[MemberRole]:
+    """The member roles that carry the right so far, the weakest first."""
+    return [role for role in MemberRole if reach(can, role) in reaches]

@@ -19,7 +19,13 @@ from teams.services import LastAdmin, make_token, put_member, remove_member
 
 pytestmark = pytest.mark.django_db
 
-CAST = ["vic", "alice", "bob", "ines", "mallory", "audra", "ruth", "robot"]
+CAST = ["vic", "alice", "bob", "ines", "mallory", "audra", "ruth", "robot", "drone"]
+
+
+@pytest.fixture
+def drone(other_team):
+    """A service account of another team."""
+    return User.objects.create_service_account("drone", other_team)
 
 
 @pytest.fixture
@@ -55,6 +61,26 @@ def test_one_object_and_lists_are_answered_alike(request, leases_of_all, name, c
     assert teams == {each.slug for each in Team.objects.all() if allowed(actor, can, each)}
 
 
+@pytest.mark.parametrize("can", [Can.ISSUE_KEY, Can.RENEW_KEY, Can.REVOKE_KEY])
+def test_who_runs_a_team_acts_for_its_service_accounts_and_no_others(
+    leases_of_all, team, vic, alice, bob, ines, mallory, audra, ruth, can
+):
+    mine, foreign = Lease.objects.get(alias="robot-search"), Lease.objects.get(alias="drone-mobile")
+    stray = Lease.objects.get(alias="drone-search")  # of another team, with a key of this one
+    found = {
+        person.name: (allowed(person, can, mine), allowed(person, can, foreign))
+        for person in (vic, alice, bob, ines, mallory, audra, ruth)
+    }
+    over_all = can is Can.REVOKE_KEY
+    assert found == {
+        "Vic": (False, False), "Alice": (False, False), "Bob": (over_all, False), "Ines": (True, False),
+        "Mallory": (False, True), "Audra": (False, False), "Ruth": (True, True),
+    }  # fmt: skip
+    assert allowed(ines, can, stray) is over_all
+    ines.scopes = frozenset({Scope.READ})
+    assert not allowed(ines, can, mine)
+
+
 def test_the_table_has_a_scope_and_a_full_row_for_every_right():
     assert set(TABLE) == set(SCOPES) == set(Can)
     assert {len(row) for row in TABLE.values()} == {len(COLUMNS)}
@@ -75,11 +101,12 @@ def test_an_inactive_person_may_nothing(team, ines, ruth):
         assert not may_hold(person, team)
 
 
-def test_a_refusal_names_the_right_and_who_has_it(team, alice):
+def test_a_refusal_names_the_right_and_who_has_it(team, alice, ines):
     with pytest.raises(NotAllowed) as refused:
         require(alice, Can.MANAGE_MEMBERS, team)
-    assert refused.value.message == "You may not change who is in this team."
-    assert refused.value.action == "A team admin can."
+    assert refused.value.message == "You may not change who is in this team, its service accounts and their tokens."
+    assert refused.value.action == "A team admin of Search Platform can: Ines."
+    assert refused.value.details == {"right": "manage_members", "who": ["Ines"]}
 
 
 def test_keydesk_itself_may_do_what_its_sweeps_do(team):

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.permissions.scene import scene
+
+__all__ = ["scene"]
