@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from teams.models.team import Team
 from teams.models.user import User
@@ -14,9 +15,13 @@ from teams.roles import MemberRole
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def waiting(self) -> InvitationQuerySet:
+        """Those that nobody has accepted or withdrawn; some may have expired."""
+        return self.filter(accepted_at=None, withdrawn_at=None)
+
     def open(self, now: datetime) -> InvitationQuerySet:
         """Those that can still be accepted."""
-        return self.filter(accepted_at=None, withdrawn_at=None, expires_at__gt=now)
+        return self.waiting().filter(expires_at__gt=now)
 
 
 class Invitation(models.Model):
@@ -50,3 +55,7 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.email} into {self.team}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.expires_at <= timezone.now()

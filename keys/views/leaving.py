@@ -1,0 +1,91 @@
+"""Who leaves, and what that ends: first the rehearsal, which changes nothing, then the act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from keys.services import offboarding
+from keys.services.offboarding import Plan
+from portal.errors import NotAllowed, PortalError
+from portal.templatetags.ui import count
+from teams import departures
+from teams.access import allowed, require
+from teams.models import User
+from teams.requests import SignedIn
+from teams.roles import Can
+from teams.views.teams import visible_team
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def person_leaving(request: SignedIn, pk: UUID) -> HttpResponse:
+    """Out of Keydesk, or back in with `act=reactivate`. One's own is a rehearsal only."""
+    if pk != request.user.pk:
+        require(request.user, Can.SEE_PLATFORM)
+    person = get_object_or_404(User, pk=pk, kind=User.Kind.PERSON)
+
+    def show(**more: Any) -> HttpResponse:
+        plan = offboarding.plan(person, by=request.user)
+        acts = allowed(request.user, Can.MANAGE_PLATFORM)
+        return _page(request, plan, acts=acts, **more)
+
+    if request.method == "GET":
+        return show()
+    if request.POST.get("act") == "reactivate":
+        departures.reactivate(person, by=request.user)
+        messages.success(request, f"{person} may sign in again. Keys that ended stay ended.")
+        return redirect("keys:person", person.pk)
+    return _done(request, show, lambda seen: offboarding.deactivate(person, seen=seen, by=request.user),
+                 f"{person} is deactivated", "keys:person", person.pk)  # fmt: skip
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def member_leaving(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
+    """Out of one team: somebody, by its admins, or oneself."""
+    team = visible_team(request, slug)
+    membership = get_object_or_404(team.memberships.select_related("user", "team"), user=user)
+    person, oneself = membership.user, membership.user_id == request.user.pk
+
+    def show(**more: Any) -> HttpResponse:
+        plan = offboarding.plan(person, team=team, by=request.user)
+        acts = oneself or allowed(request.user, Can.MANAGE_MEMBERS, team)
+        return _page(request, plan, acts=acts, **more)
+
+    if request.method == "GET":
+        return show()
+    said = f"You are out of {team}" if oneself else f"{person} is out of {team}"
+    back = "teams:team" if allowed(request.user, Can.SEE_PLATFORM) or not oneself else "teams:list"
+    act: Callable[[str], Plan] = lambda seen: offboarding.take_out(membership, seen=seen, by=request.user)  # noqa: E731
+    return _done(request, show, act, said, back, *([team.slug] if back == "teams:team" else []))
+
+
+def _page(
+    request: SignedIn, plan: Plan, *, acts: bool, problem: PortalError | None = None, status: int = 200
+) -> HttpResponse:
+    oneself = plan.user.pk == request.user.pk
+    context = {"plan": plan, "acts": acts, "oneself": oneself, "problem": problem}
+    return render(request, "people/leaving.html", context, status=status)
+
+
+def _done(
+    request: SignedIn, show: Callable[..., HttpResponse], act: Callable[[str], Plan], said: str, *back: Any
+) -> HttpResponse:
+    """Act, and say how many keys ended with it; a refusal is said above the plan as it is now."""
+    try:
+        plan = act(request.POST.get("seen", ""))
+    except NotAllowed:
+        raise
+    except PortalError as error:
+        return show(problem=error, status=error.status)
+    keys = f", with {count(plan.dies, 'live key')}" if plan.dies else ""
+    messages.success(request, f"{said}{keys}.")
+    return redirect(*back)
