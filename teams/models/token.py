@@ -7,6 +7,8 @@ import hmac
 import secrets
 import uuid
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, TypeAlias
 
 from django.conf import settings
 from django.db import models
@@ -14,14 +16,21 @@ from django.utils import timezone
 
 from teams.models.user import User
 
+if TYPE_CHECKING:
+    from teams.models.team import Team
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def living(self, now: datetime) -> ApiTokenQuerySet:
+        """Those that were not ended and have not expired, whoever their owners are."""
+        return self.filter(expires_at__gt=now, ended_at=None)
+
     def usable(self, plain: str) -> ApiToken | None:
         """The living token behind `plain`, with its owner, in one select."""
-        found = self.select_related("owner").filter(
-            digest=ApiToken.digest_of(plain), expires_at__gt=timezone.now(), ended_at=None, owner__is_active=True
-        )
-        return found.first()
+        living = self.living(timezone.now()).select_related("owner")
+        return living.filter(digest=ApiToken.digest_of(plain), owner__is_active=True).first()
 
 
 class ApiToken(models.Model):
@@ -62,6 +71,26 @@ class ApiToken(models.Model):
     def choose(cls) -> str:
         """A new token, 32 random bytes behind the prefix."""
         return cls.PREFIX + secrets.token_urlsafe(32)
+
+    @property
+    def team(self) -> Team | None:
+        """Whose audit shows what is done with it."""
+        return self.owner.service_team
+
+    @property
+    def is_living(self) -> bool:
+        return self.ended_at is None and self.expires_at > timezone.now()
+
+    def may_come_from(self, ip: str | None) -> bool:
+        """Whether it may be used from this address. None: nobody knows where from."""
+        if not self.networks:
+            return True
+        if ip is None:
+            return False
+        address = ip_address(ip)
+        if isinstance(address, IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped  # as a socket for both kinds tells of IPv4
+        return any(address in ip_network(network) for network in self.networks)
 
     def used(self, at: datetime) -> None:
         """Note the use, at most once a minute: a busy token must not write on every request."""

@@ -20,15 +20,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="whose token: it never may more than they may")
         parser.add_argument("--name", required=True, help="what it is for, to know it again")
-        parser.add_argument("--scopes", required=True, help=f"all, or some of {','.join(Scope)}")
+        parser.add_argument("--scopes", required=True, help=f"all that they can have, or some of {','.join(Scope)}")
         parser.add_argument("--days", type=int, default=ApiToken.DEFAULT_LIFE.days, help="until it expires")
 
     def handle(self, *args: Any, **options: Any) -> None:
         owner = User.objects.filter(email=options["email"].strip().lower(), is_active=True).first()
         if owner is None:
             raise CommandError(f"Nobody active here has the address {options['email']}.")
-        asked = options["scopes"]
-        scopes = list(Scope) if asked == "all" else [scope.strip() for scope in asked.split(",")]
+        scopes = [scope.strip() for scope in options["scopes"].split(",")]
         try:
             life = timedelta(days=options["days"])
             _, plain = make_token(owner, name=options["name"], scopes=scopes, life=life, by=SYSTEM)
