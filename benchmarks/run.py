@@ -21,7 +21,13 @@ KEYS = 200
 
 
 def environment(data: Path) -> dict[str, str]:
-    here = {"KEYDESK_ENV_FILE": "", "KEYDESK_DATA_DIR": str(data), "PORT": str(PORT), "KEYDESK_LOG_LEVEL": "ERROR"}
+    here = {
+        "KEYDESK_ISSUES_AN_HOUR": "0",
+        "KEYDESK_ENV_FILE": "",
+        "KEYDESK_DATA_DIR": str(data),
+        "PORT": str(PORT),
+        "KEYDESK_LOG_LEVEL": "ERROR",
+    }
     return os.environ | here
 
 

@@ -4,6 +4,7 @@ from django.utils import timezone
 
 from keys.services import intents, leases, prune, reconcile, reminders, spend
 from portal.sweeps import last_succeeded, sweep
+from teams.services import tokens
 
 ENDING = ("settle_intents", "expire_leases", "end_leases")  # they end keys by themselves
 
@@ -36,8 +37,8 @@ def end_leases() -> dict[str, int]:
 
 @sweep
 def remind() -> dict[str, int]:
-    """Tell holders 7, 3 and 1 days before a key ends."""
-    return {"letters": reminders.remind()}
+    """Tell holders 7, 3 and 1 days before a key ends, and owners 7 and 1 days before an API token expires."""
+    return {"letters": reminders.remind(), "tokens": tokens.announce_ends()}
 
 
 @sweep(alone=True)

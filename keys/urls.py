@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.urls import path
 
-from keys.views import acts, endings, gateways, home, issue, leases, many, roles, sandbox
-from keys.views.operations import departures, findings, overview, unmanaged
+from keys.views import acts, endings, gateways, home, issue, leases, leaving, many, people, roles, sandbox
+from keys.views import service_accounts as machines
+from keys.views.operations import departures, findings, overview, proposals, unmanaged
 from keys.views.operations import gateway as one_gateway
 
 app_name = "keys"
@@ -16,6 +17,7 @@ urlpatterns = [
     path("keys/<uuid:pk>/", leases.lease_page, name="lease"),
     path("keys/<uuid:pk>/renew/", acts.renew_key, name="renew"),
     path("keys/<uuid:pk>/rotate/", acts.rotate_key, name="rotate"),
+    path("keys/<uuid:pk>/transfer/", acts.transfer_key, name="transfer"),
     path("keys/<uuid:pk>/pause/", acts.pause_key, name="pause"),
     path("keys/<uuid:pk>/resume/", acts.resume_key, name="resume"),
     path("keys/<uuid:pk>/revoke/", acts.revoke_key, name="revoke"),
@@ -25,6 +27,28 @@ urlpatterns = [
     path("roles/<int:pk>/edit/", roles.edit_role, name="role_edit"),
     path("roles/<int:pk>/end/", endings.end_role, name="role_end"),
     path("teams/<slug:slug>/end/", endings.end_team, name="team_end"),
+    path("teams/<slug:slug>/members/<uuid:user>/leaving/", leaving.member_leaving, name="member_leaving"),
+    path("people/", people.person_list, name="people"),
+    path("people/<uuid:pk>/", people.person_page, name="person"),
+    path("people/<uuid:pk>/role/", people.platform_role, name="platform_role"),
+    path("people/<uuid:pk>/second-factors/", people.reset_factors, name="person_factors"),
+    path("people/<uuid:pk>/leaving/", leaving.person_leaving, name="person_leaving"),
+    path("teams/<slug:slug>/service-accounts/", machines.service_account_list, name="service_accounts"),
+    path(
+        "teams/<slug:slug>/service-accounts/<uuid:pk>/",
+        machines.service_account_page,
+        name="service_account",
+    ),
+    path(
+        "teams/<slug:slug>/service-accounts/<uuid:pk>/edit/",
+        machines.edit_service_account,
+        name="service_account_edit",
+    ),
+    path(
+        "teams/<slug:slug>/service-accounts/<uuid:pk>/end/",
+        machines.end_service_account,
+        name="service_account_end",
+    ),
     path("gateways/", gateways.gateway_list, name="gateways"),
     path("gateways/new/", gateways.new_gateway, name="gateway_new"),
     path("gateways/<int:pk>/", gateways.gateway_page, name="gateway"),
@@ -39,6 +63,8 @@ urlpatterns = [
     path("operations/intents/<int:pk>/force/", overview.force, name="intent_force"),
     path("operations/intents/<int:pk>/forget/", overview.forget, name="intent_forget"),
     path("operations/departures/", departures.departures, name="departures"),
+    path("operations/proposals/", proposals.proposals, name="proposals"),
+    path("operations/proposals/<int:pk>/", proposals.decide, name="proposal"),
     path("operations/findings/", findings.finding_list, name="findings"),
     path("operations/findings/<int:pk>/", findings.finding, name="finding"),
     path("operations/unmanaged/", unmanaged.key_list, name="unmanaged"),

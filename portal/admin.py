@@ -48,7 +48,7 @@ class LetterAdmin(ReadOnlyAdmin):
     actions = ("send_again",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_staff)
+        return request.user.has_perm("portal.delete_letter")
 
     @admin.action(description="Send those that were given up")
     def send_again(self, request: HttpRequest, chosen: QuerySet[Letter]) -> None:

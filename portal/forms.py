@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django import forms
 from django.core.exceptions import ValidationError
 
-from portal.errors import NotAllowed, PortalError
+from portal.errors import NotAllowed, PortalError, SecondNeeded
 from portal.litellm import BudgetWindow, format_duration, parse_duration
 from portal.litellm.durations import InvalidDuration
 
@@ -44,14 +44,14 @@ class DeskForm(forms.Form):
     def hand_to(self, verb: Callable[..., T], **more: Any) -> T | None:
         """Call `verb` with what was filled in. None: the form or the service said no; it is shown, with `status`.
 
-        Raises NotAllowed: no other input would cure that.
+        Raises NotAllowed and SecondNeeded: no other input would cure that.
         """
         self.status = HTTPStatus.UNPROCESSABLE_ENTITY
         if not self.is_valid():
             return None
         try:
             return verb(**self.fields_given(), **more)
-        except NotAllowed:
+        except (NotAllowed, SecondNeeded):
             raise
         except PortalError as error:
             self.blame(error)

@@ -10,7 +10,9 @@ import structlog
 
 SECRET = re.compile(
     r"(?<![A-Za-z])sk-[A-Za-z0-9_\-]{8,}|sk-[A-Za-z0-9_\-]{30,}|kd_[A-Za-z0-9_\-]{10,}"
-    r"|(?<=/reset/key/)[^\s/'\"]+|gAAAA[A-Za-z0-9_\-=]{16,}|(?i:(?<=bearer )\S+|(?<=basic )\S+)"
+    r"|(?<=[?&]code=)[^\s&'\"]+"
+    r"|(?<=/reset/key/)[^\s/'\"]+|(?<=/invitations/)[A-Za-z0-9_\-]{20,}|gAAAA[A-Za-z0-9_\-=]{16,}"
+    r"|(?i:(?<=bearer )\S+|(?<=basic )\S+)"
 )
 
 

@@ -1,4 +1,4 @@
-"""Letters, one function each. No letter ever holds a secret.
+"""Letters, one function each. No letter ever holds a secret; the link of an invitation is put in while it is sent.
 
 `post` writes a letter in the transaction of what it tells of; the sweep `send_letters` sends it within seconds. No
 request ever talks to the mail server: one that is away loses no letter, and one that hangs holds up nobody.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -21,6 +22,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.urls import reverse
 from django.utils import timezone
 
+from portal import links
 from portal.models import Letter, storable
 
 log = structlog.get_logger(__name__)
@@ -29,17 +31,38 @@ ANSWER_LIMIT = 10  # seconds for each answer of the mail server, where EMAIL_URL
 PATIENCE = 60.0  # seconds for one round of sending
 BATCH = 500  # letters a round
 KEPT = timedelta(days=90)  # after it was sent, so that a repeated key is still known
+_NOT_YOU = "Was it not you? Tell a platform admin at once, and set a new password.\n"
+INVITATION, LINK = "invitation", "(the link)"  # letters of that kind hold LINK until they are sent
 
 
-def welcome(to: str, team: str, inviter: str) -> None:
-    """Tell a new person that they have an account, and where to set a password."""
+def invitation(to: str, pk: UUID, *, team: str, inviter: str, role: str, until: datetime) -> None:
+    """Offer a place in a team. The link's secret is put in while the letter is sent, so that the outbox keeps none."""
     post(
-        f"welcome:{to}:{team}",
+        f"{INVITATION}:{pk}:{until:%Y%m%d%H%M%S}",
         [to],
-        f"Keydesk: you are in {team}",
-        f"{inviter} added you to {team} on Keydesk, the desk for virtual keys.\n\n"
-        f"Set a password for {to} here, then sign in:\n{settings.URL}{reverse('account_reset_password')}\n",
+        f"Keydesk: {inviter} invites you to {team}",
+        f"{inviter} invites you to {team} on Keydesk, the desk for virtual keys, as {role}.\n\n"
+        f"Accept here:\n{LINK}\n\n"
+        f"The link is for {to} alone. It works once, until {until:%a %d %b %Y, %H:%M} UTC.\n"
+        "If you do not know what this is about, leave it: nothing happens by itself.\n",
     )
+
+
+def password_changed(to: str, key: str) -> None:
+    """Tell somebody that their password is another one now."""
+    post(
+        key,
+        [to],
+        "Keydesk: your password was changed",
+        f"The password of {to} was changed, and every other session of yours is signed out.\n\n{_NOT_YOU}",
+    )
+
+
+def factor_changed(to: str, key: str, said: str) -> None:
+    """Tell somebody what happened to their second factors; `said` is a sentence."""
+    where = f"{settings.URL}{reverse('account')}"
+    text = f"{said}\n\nWhat you have set up:\n{where}\n\n{_NOT_YOU}"
+    post(key, [to], "Keydesk: your second factors were changed", text)
 
 
 def key_changed(to: Iterable[str], key: str, *, alias: str, done: str, actor: str, reason: str, path: str) -> None:
@@ -65,6 +88,57 @@ def key_ends_soon(to: Iterable[str], key: str, *, alias: str, when: datetime, re
     )
 
 
+def key_handed_over(
+    to: Iterable[str], key: str, *, alias: str, before: str, after: str, actor: str, yours: bool, path: str
+) -> None:
+    """Tell both holders that a key was handed over; `yours`: this one goes to the new holder."""
+    if yours:
+        said = (
+            f"{actor} handed the virtual key {alias} of {before} over to you.\n"
+            f"{before} has seen its secret: replace it, and give the new one to the programs that use the key."
+        )
+    else:
+        said = f"{actor} handed your virtual key {alias} over to {after}. You see it no more, and its spend is theirs."
+    subject = f"Keydesk: {alias} is yours now" if yours else f"Keydesk: {alias} is {after}'s now"
+    post(key, to, subject, f"{said}\n\n{settings.URL}{path}\n")
+
+
+def service_account_is_yours(to: str, key: str, *, account: str, team: str, actor: str, path: str) -> None:
+    """Tell somebody that they answer for a service account from now on."""
+    post(
+        key,
+        [to],
+        f"Keydesk: you answer for {account}",
+        f"{actor} named you as who answers for the service account {account} of {team}. Letters about its keys and\n"
+        f"tokens come to you.\n\n{settings.URL}{path}\n",
+    )
+
+
+def token_ends_soon(to: Iterable[str], key: str, *, name: str, whose: str, when: datetime, path: str) -> None:
+    """Remind that an API token expires; `whose`: blank for one's own; `key` makes it sent once."""
+    post(
+        key,
+        to,
+        f"Keydesk: the token {name} expires {when:%a %d %b, %H:%M} UTC",
+        f"{f'The API token {name} of {whose}' if whose else f'Your API token {name}'} expires"
+        f" {when:%a %d %b %Y, %H:%M} UTC; calls with it are refused from then on.\n"
+        f"It cannot be made longer: make another one, and give it to the programs that use this one.\n\n"
+        f"{settings.URL}{path}\n",
+    )
+
+
+def emergency_sign_in(to: Iterable[str], key: str, *, person: str, at: datetime, ip: str) -> None:
+    """Tell every platform admin that the break-glass account was used; `key` makes it sent once."""
+    post(
+        key,
+        to,
+        "Keydesk: emergency sign-in",
+        f"{person} signed in with a password at {at:%a %d %b %Y, %H:%M} UTC, from {ip}, past single sign-on.\n"
+        "That is what the account of KEYDESK_BREAK_GLASS is for. If nobody here knows of it: change its password, and\n"
+        f"look at what was done.\n\n{settings.URL}/\n",
+    )
+
+
 def departures_held(to: Iterable[str], hour: str) -> None:
     """Ask platform admins about a mass removal; one letter an hour."""
     post(
@@ -73,6 +147,40 @@ def departures_held(to: Iterable[str], hour: str) -> None:
         "Keydesk: many people lost their access at once",
         "The identity provider took so many people out within an hour that Keydesk waits for you: their keys still\n"
         f"work until you decide.\n\n{settings.URL}/operations/\n",
+    )
+
+
+def team_without_admin(to: Iterable[str], *, team: str, slug: str, day: str) -> None:
+    """Tell platform admins that a team's last admin has lost access; one letter a day and team."""
+    post(
+        f"without-admin:{slug}:{day}",
+        to,
+        f"Keydesk: {team} has no admin",
+        f"The last admin of {team} has no access any more. Its keys work on, but nobody in it can change who\n"
+        f"is in it. Make somebody a team admin:\n\n{settings.URL}{reverse('teams:team', args=[slug])}\n",
+    )
+
+
+def proposal_waits(to: Iterable[str], key: str, *, what: str, person: str, path: str) -> None:
+    """Ask the other platform admins to look at a proposal."""
+    post(
+        key,
+        to,
+        f"Keydesk: {person} proposes a change",
+        f"{what}\n\nNothing is done until another platform admin confirms it, within seven days:\n\n"
+        f"{settings.URL}{path}\n",
+    )
+
+
+def last_admin_kept(to: Iterable[str], *, source: str, day: str) -> None:
+    """Tell the last platform admin that a provider would have ended that; one letter a day."""
+    post(
+        f"last-admin-kept:{day}",
+        to,
+        "Keydesk: you are the last platform admin",
+        f"What {source} says of you would have ended your platform role. Keydesk kept it, as nobody else could let\n"
+        "anybody in. Make somebody else a platform admin, or put the group right.\n\n"
+        f"{settings.URL}{reverse('mappings:list')}\n",
     )
 
 
@@ -193,7 +301,16 @@ def _message(letter: Letter, line: BaseEmailBackend) -> EmailMessage:
         "Message-ID": f"<{number}@{urlsplit(settings.URL).hostname}>",
         "Auto-Submitted": "auto-generated",  # RFC 3834: nobody's holiday notice answers it
     }
-    return EmailMessage(letter.subject, letter.text, None, letter.to, headers=headers, connection=line)
+    return EmailMessage(letter.subject, _text(letter), None, letter.to, headers=headers, connection=line)
+
+
+def _text(letter: Letter) -> str:
+    """The letter's words; those of an invitation with its link, which only a key of our own making brings in."""
+    kind, _, rest = letter.key.partition(":")
+    if kind != INVITATION:
+        return letter.text
+    path = reverse("invitations:open", args=[links.secret_of(kind, rest.partition(":")[0])])
+    return letter.text.replace(LINK, f"{settings.URL}{path}")
 
 
 def _put_off(letter: Letter, error: Exception, now: datetime) -> None:

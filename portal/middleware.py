@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 from structlog.contextvars import get_contextvars
 
 from portal.audit import Origin, origin
-from portal.errors import PortalError
+from portal.errors import PortalError, SignInAgain
 from portal.ui import is_htmx
 from portal.views import problem
 
@@ -53,6 +55,12 @@ class OriginMiddleware:
             origin.reset(token)
 
 
+def _sign_in_again(request: HttpRequest) -> HttpResponse:
+    """To the page that asks for it, and back to the form: each that needs this stands at the address it is sent to."""
+    to = f"{reverse('account_reauthenticate')}?{urlencode({'next': request.get_full_path()})}"
+    return (HttpResponseClientRedirect if is_htmx(request) else HttpResponseRedirect)(to)
+
+
 class ProblemMiddleware:
     """Turn a PortalError into a page, or for htmx into a notice at the head of the page that is open."""
 
@@ -69,4 +77,6 @@ class ProblemMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, SignInAgain):
+            return _sign_in_again(request)
         return problem(request, exception) if isinstance(exception, PortalError) else None

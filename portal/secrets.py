@@ -21,22 +21,30 @@ def key_ring() -> MultiFernet:
     return _ring(tuple(settings.ENCRYPTION_KEYS))
 
 
+def seal(text: str) -> str:
+    """`text`, encrypted (Fernet: AES-128-CBC with HMAC-SHA256)."""
+    return key_ring().encrypt(text.encode()).decode()
+
+
+def unseal(sealed: str) -> str:
+    """What was sealed. Raises ImproperlyConfigured when no configured key opens it."""
+    try:
+        return key_ring().decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        raise ImproperlyConfigured(
+            "A stored secret cannot be opened with KEYDESK_ENCRYPTION_KEYS. Add the key it was written with."
+        ) from None
+
+
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
-    """Text that lies encrypted in the database (Fernet: AES-128-CBC with HMAC-SHA256).
+    """Text that lies sealed in the database.
 
     Raises ImproperlyConfigured when no configured key opens a row.
     """
 
     def get_prep_value(self, value: Any) -> Any:
         plain = super().get_prep_value(value)
-        return plain and key_ring().encrypt(plain.encode()).decode()
+        return plain and seal(plain)
 
     def from_db_value(self, value: str | None, *_: Any) -> str | None:
-        if not value:
-            return value
-        try:
-            return key_ring().decrypt(value.encode()).decode()
-        except InvalidToken:
-            raise ImproperlyConfigured(
-                "A stored secret cannot be opened with KEYDESK_ENCRYPTION_KEYS. Add the key it was written with."
-            ) from None
+        return value and unseal(value)

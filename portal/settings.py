@@ -18,6 +18,8 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
+from portal import providers
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 TESTING = "pytest" in sys.modules
 env = Env()
@@ -72,6 +74,21 @@ ENCRYPTION_KEYS = [
     if key.strip()
 ]
 
+# The audit trail. Its key outlives the chain: it is set apart before the web's own key is changed.
+AUDIT_KEY = env.str("KEYDESK_AUDIT_KEY", "") or SECRET_KEY
+AUDIT_KEEP_DAYS = env.int("KEYDESK_AUDIT_KEEP_DAYS", 0)  # 0: for ever
+if 0 < AUDIT_KEEP_DAYS < 90 or AUDIT_KEEP_DAYS < 0:
+    raise ImproperlyConfigured("KEYDESK_AUDIT_KEEP_DAYS must be at least 90, or 0 to keep the audit trail for ever.")
+AUDIT_STREAM = env.str("KEYDESK_AUDIT_STREAM", "")
+AUDIT_WEBHOOK = env.str("KEYDESK_AUDIT_WEBHOOK", "")
+AUDIT_WEBHOOK_SECRET = env.str("KEYDESK_AUDIT_WEBHOOK_SECRET", "")
+if AUDIT_STREAM not in {"", "stdout"}:
+    raise ImproperlyConfigured("KEYDESK_AUDIT_STREAM can only be stdout. For another host, set KEYDESK_AUDIT_WEBHOOK.")
+if AUDIT_STREAM and AUDIT_WEBHOOK:
+    raise ImproperlyConfigured("Set KEYDESK_AUDIT_STREAM or KEYDESK_AUDIT_WEBHOOK: one of them has the trail.")
+if AUDIT_WEBHOOK and (not AUDIT_WEBHOOK.startswith("https://") or not AUDIT_WEBHOOK_SECRET):
+    raise ImproperlyConfigured("KEYDESK_AUDIT_WEBHOOK must begin with https://, with KEYDESK_AUDIT_WEBHOOK_SECRET set.")
+
 DEBUG = env.bool("KEYDESK_DEBUG", False)
 DEFAULT_EXCEPTION_REPORTER_FILTER = "portal.debug.Reporter"
 ALLOWED_HOSTS = [_url.hostname, *env.list("KEYDESK_HOSTS", [])]
@@ -104,11 +121,16 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.admin",
+    "portal.apps.DeskAdminConfig",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.github",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "allauth.usersessions",
     "rest_framework",
     "django_cotton",
     "django_htmx",
@@ -131,7 +153,10 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "portal.middleware.OriginMiddleware",
+    "portal.refusals.RefusalMiddleware",
     "portal.middleware.ProblemMiddleware",
+    "teams.middleware.PersonMiddleware",
+    "teams.sso.middleware.SignInMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -176,12 +201,18 @@ else:
         _pool = {"min_size": 1, "max_size": env.int("KEYDESK_DB_POOL", 20), "timeout": 5}
         _db["OPTIONS"] = {**_db.get("OPTIONS", {}), "pool": _pool}
 
-CACHES = {"default": env.dj_cache_url("CACHE_URL", "locmem://")}
+# Rate limits count in the cache, so all web processes share one: Redis, or the database that they share anyway.
+CACHES = {
+    "default": env.dj_cache_url("CACHE_URL", "db://portal_cache" if SHARED and not TESTING else "locmem://"),
+    "near": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "near"},  # of this process
+}
+if not CACHES["default"]["BACKEND"].endswith("RedisCache"):
+    CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 20_000}  # of Django's 300, a flood would push the limits out
 if TESTING:
     CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "")  # two test workers, one Redis
 
 AUTH_USER_MODEL = "teams.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["teams.sso.passwords.PasswordBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -198,7 +229,46 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = "Keydesk: "
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
-ALLAUTH_TRUSTED_PROXY_COUNT = 1 if TRUSTED_PROXIES else 0
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/5m/key",  # by password or by code; the key is the account
+    "reset_password": "10/m/ip,5/h/key",
+    "reauthenticate": "10/m/user",
+}
+
+# Single sign-on. Providers come from the environment alone: no row of any table makes one.
+SSO_PROVIDERS = {} if TESTING else providers.read(os.environ)
+SSO_ONLY = not TESTING and env.bool("KEYDESK_SSO_ONLY", False)
+BREAK_GLASS = env.str("KEYDESK_BREAK_GLASS", "").strip().lower()  # who may still use a password with SSO_ONLY
+providers.check_only(SSO_ONLY, BREAK_GLASS, SSO_PROVIDERS.values())
+SOCIALACCOUNT_ADAPTER = "teams.sso.SocialAccountAdapter"
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {"provider_class": "teams.sso.provider.OpenIDConnect"},
+    "github": {"provider_class": "teams.sso.provider.GitHub"},
+}
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # teams/sso/identities.py says when an address links
+
+# Second factors, and when an act wants to see one (or the password) again.
+MFA_ADAPTER = "teams.mfa.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "Keydesk"
+MFA_TOTP_TOLERANCE = 1  # steps of 30 s, for clocks that differ
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are what an administrator or a provider has said
+MFA_FORMS = {
+    "authenticate": "teams.forms.account.SecondStep",
+    "reauthenticate": "teams.forms.account.CodeAgain",
+    "activate_totp": "teams.forms.account.ActivateTOTP",
+    "add_webauthn": "teams.forms.account.AddPasskey",
+}
+MFA_REQUIRED: list[str] = env.list("KEYDESK_MFA_REQUIRED", [])
+if unknown := set(MFA_REQUIRED) - {"admin", "auditor", "all"}:
+    raise ImproperlyConfigured(f"KEYDESK_MFA_REQUIRED names platform roles, or all; not {', '.join(sorted(unknown))}.")
+USERSESSIONS_ADAPTER = "teams.sessions.SessionsAdapter"
+REAUTH_AFTER = timedelta(minutes=env.float("KEYDESK_REAUTH_MINUTES", 15.0))
 
 EMAIL_CONFIG = env.dj_email_url("EMAIL_URL") if env.str("EMAIL_URL", "") else env.dj_email_url("", "console:")
 if "EMAIL_BACKEND" not in EMAIL_CONFIG:  # django would quietly speak plain SMTP to nobody
@@ -227,7 +297,7 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = DEBUG or TESTING
-WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG or TESTING  # else each test client lists all files first
 
 # Nothing from elsewhere, nothing inline: no page needs it, so no injected one gets it.
 CONTENT_SECURITY_POLICY = {
@@ -285,6 +355,9 @@ SWEEPS: dict[str, float] = {  # task -> seconds between two runs; portal/sweeps.
     "keys.tasks.remind": 3600.0,
     "keys.tasks.prune_old": 86_400.0,
     "portal.tasks.send_letters": SWEEP_EVERY,
+    "portal.tasks.seal_audit": SWEEP_EVERY,
+    "portal.tasks.stream_audit": SWEEP_EVERY,
+    "portal.tasks.cut_audit": 86_400.0,
 }
 # Beat counts from its own start, so what is due once a day would never be due on a host restarted each night:
 # the rare ones are offered this often (seconds), and the sweep itself knows whether it is time.
@@ -295,8 +368,23 @@ CELERY_BEAT_SCHEDULE = {
     for task, offered in ((task, min(every, SWEEPS_OFFERED_EVERY)) for task, every in SWEEPS.items())
 }
 
+# Who may decide requests decides their own, too. Off: nobody does, platform admins included.
+ALLOW_SELF_APPROVAL = env.bool("KEYDESK_ALLOW_SELF_APPROVAL", False)
+
 # How long the keys of somebody whom an identity provider took out stay blocked before they are revoked.
 LEAVER_GRACE = timedelta(hours=env.float("KEYDESK_LEAVER_GRACE", 24.0))
+
+# What a SCIM client shows, as a bearer token; unset: that door is not there.
+SCIM_TOKEN = "" if TESTING else env.str("KEYDESK_SCIM_TOKEN", "").strip()
+if SCIM_TOKEN and len(SCIM_TOKEN) < 32:
+    raise ImproperlyConfigured("KEYDESK_SCIM_TOKEN takes people in and out: give it at least 32 random characters.")
+
+INVITATIONS_AN_HOUR = env.int("KEYDESK_INVITATIONS_AN_HOUR", 50)  # letters that one person may send
+
+SECOND_ADMIN = env.bool("KEYDESK_SECOND_ADMIN", False)  # gateways, and roles without limits, need two
+ISSUES_AN_HOUR = env.int("KEYDESK_ISSUES_AN_HOUR", 100)  # keys issued to one holder; 0: no limit
+GATEWAY_HOSTS: list[str] = env.list("KEYDESK_GATEWAY_HOSTS", [])  # host or host:port, * fits anything; empty: any
+WRONG_TOKENS = env.int("KEYDESK_WRONG_TOKENS", 30)  # from one address within a minute; the next are answered 429
 
 WEB_THREADS = env.int("KEYDESK_THREADS", 16)
 

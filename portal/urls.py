@@ -13,6 +13,7 @@ from portal.admin import close_other_rooms
 handler400 = "portal.views.bad_request"
 handler403 = "portal.views.forbidden"
 handler404 = "portal.views.not_found"
+handler429 = "portal.views.too_many"  # asked for by allauth
 handler500 = "portal.views.server_error"
 
 
@@ -28,6 +29,9 @@ urlpatterns = [
     path("accounts/email/", no_such_page),
     path("accounts/confirm-email/", no_such_page),
     path("accounts/confirm-email/<path:key>/", no_such_page),
+    path("accounts/login/code/confirm/", no_such_page),
+    path("accounts/", include("teams.account_urls")),
+    path("accounts/", include("teams.sso.urls")),
     path("accounts/", include("allauth.account.urls")),
     # One way to sign in: the admin's own form knows nothing of rate limits.
     path("admin/login/", RedirectView.as_view(pattern_name="account_login", query_string=True)),
@@ -35,5 +39,10 @@ urlpatterns = [
     path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("admin/", admin.site.urls),
     path("teams/", include("teams.urls")),
+    path("tokens/", include("teams.token_urls")),
+    path("audit/", include("teams.audit_urls")),
+    path("invitations/", include("teams.invited_urls")),
+    path("mappings/", include("teams.mapping_urls")),
+    path("scim/v2/", include("teams.scim.urls")),
     path("", include("keys.urls")),
 ]

@@ -12,6 +12,7 @@ from portal import audit
 from portal.admin import ReadOnlyAdmin
 from teams.departures import came_back
 from teams.models import ApiToken, Membership, Team, User
+from teams.services.people import set_platform_role
 from teams.signals import access_ended
 
 
@@ -43,7 +44,12 @@ class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False  # history names them; make them inactive
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        wanted = obj.platform_role
+        if "platform_role" in form.changed_data:
+            obj.platform_role = form.initial["platform_role"]  # the service changes it: a provider may give it too
         super().save_model(request, obj, form, change)
+        if obj.platform_role != wanted:
+            set_platform_role(obj, wanted, by=request.user)  # type: ignore[arg-type]
         if form.changed_data:
             changed = {name: form.cleaned_data[name] for name in form.changed_data}
             audit.record("person.changed", obj, by=request.user, **changed)  # type: ignore[arg-type]

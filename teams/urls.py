@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from teams.views import invitations, tokens
 from teams.views import teams as views
 
 app_name = "teams"
@@ -14,5 +15,7 @@ urlpatterns = [
     path("<slug:slug>/edit/", views.edit_team, name="edit"),
     path("<slug:slug>/members/", views.add_member, name="add_member"),
     path("<slug:slug>/members/<uuid:user>/", views.change_member, name="member"),
+    path("<slug:slug>/invitations/<uuid:pk>/", invitations.change, name="invitation"),
+    path("<slug:slug>/service-accounts/<uuid:account>/tokens/new/", tokens.new_service_token, name="service_token"),
     path("<slug:slug>/members/<uuid:user>/budget/", views.holder_budget, name="holder_budget"),
 ]

@@ -44,6 +44,7 @@ TransactionTestCase._fixture_teardown = lambda self: empty_all()  # what the mar
 def _apart(settings, tmp_path) -> Iterator[None]:
     """Each test has a sandbox, a cache and connections of its own."""
     settings.SANDBOX_FILE = tmp_path / "sandbox.sqlite3"
+    settings.ISSUES_AN_HOUR = 0  # tests issue hundreds; tests/keys/test_issues_an_hour.py has the limit
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cache.clear()
     yield
@@ -244,6 +245,14 @@ def after_horizon() -> Callable[..., None]:
 def ended(lease: Lease) -> bool:
     lease.refresh_from_db()
     return lease.state in {"revoked", "expired", "failed"}
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how much the permission test asked."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, said in report.user_properties:
+            if name == "permissions":
+                terminalreporter.write_line(f"permission test: {said}")
 
 
 __all__ = ["PASSWORD", "SYSTEM", "Proxy", "ended"]

@@ -26,6 +26,7 @@ urlpatterns = [
     path("keys/<uuid:pk>/", keys.KeyView.as_view(), name="key"),
     path("keys/<uuid:pk>/renew/", keys.RenewView.as_view(), name="renew"),
     path("keys/<uuid:pk>/rotate/", keys.RotateView.as_view(), name="rotate"),
+    path("keys/<uuid:pk>/transfer/", keys.TransferView.as_view(), name="transfer"),
     path("keys/<uuid:pk>/pause/", keys.PauseView.as_view(), name="pause"),
     path("keys/<uuid:pk>/resume/", keys.ResumeView.as_view(), name="resume"),
     path("keys/<uuid:pk>/revoke/", keys.RevokeView.as_view(), name="revoke"),

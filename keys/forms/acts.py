@@ -9,8 +9,9 @@ from django import forms
 from django.utils import timezone
 
 from keys.models import Lease
-from keys.services.leases import REPLACE
+from keys.services.leases import REPLACE, heirs
 from portal.forms import DeskForm, LifetimeField
+from teams.models import User
 
 ON_A_DAY = "day"
 GRACES = {"24h": timedelta(hours=24), "1h": timedelta(hours=1), "now": REPLACE}
@@ -41,6 +42,28 @@ class RenewForm(DeskForm):
         super().__init__(*args, initial={"ttl": longest}, **kwargs)
         field = self.fields["ttl"]
         field.help_text = f"From now, like 36h or 10d. {lease.role} gives {field.prepare_value(longest)} at a time."
+
+
+class TransferForm(DeskForm):
+    """Whom the key is handed over to."""
+
+    to = forms.ChoiceField(label="To whom?", help_text="Of this team, and may hold keys there.")
+
+    def __init__(self, *args: Any, lease: Lease, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lease = lease
+        self.fields["to"].choices = self._choices  # type: ignore[attr-defined]  # read only where it is shown
+
+    def _choices(self) -> list[tuple[str, str]]:
+        return [("", "Choose"), *((str(user.pk), _called(user)) for user in heirs(self.lease))]
+
+    def fields_given(self) -> dict[str, Any]:
+        wanted = self.cleaned_data["to"]
+        return {"to": next(user for user in heirs(self.lease) if str(user.pk) == wanted)}
+
+
+def _called(user: User) -> str:
+    return f"{user}, service account" if user.kind == User.Kind.SERVICE else str(user)
 
 
 class RotateForm(DeskForm):

@@ -113,6 +113,7 @@ class Lease(models.Model):
     expires_at = models.DateTimeField()
     max_expires_at = models.DateTimeField()
     renewed_at = models.DateTimeField(null=True)  # the last time
+    handed_over_at = models.DateTimeField(null=True)  # to its holder; who held it before has seen the secret in use
     ended_at = models.DateTimeField(null=True)
     end_reason = models.CharField(max_length=200, blank=True)
     pause_reason = models.CharField(max_length=200, blank=True)  # while it is paused

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from keys.models import Lease
-from portal.errors import Conflict, PortalError, Unavailable
+from portal.errors import Conflict, PortalError, TooMany, Unavailable
 
 
 class NotConfigured(Unavailable):
@@ -27,6 +27,20 @@ class GatewayRefused(Conflict):
     code = "gateway_refused"
     action = "Show this message to a platform admin."
     upstream: int | None = None  # the proxy's own status, for our eyes only
+
+
+class GatewayNotAllowed(GatewayRefused):
+    """The gateway stands where none may be: nothing was sent there."""
+
+    code = "gateway_not_allowed"
+    action = "A platform admin changes its base URL, or KEYDESK_GATEWAY_HOSTS."
+
+
+class TooManyKeys(TooMany):
+    """One holder got more keys within an hour than KEYDESK_ISSUES_AN_HOUR."""
+
+    code = "too_many_keys"
+    action = "Wait, or use a key that is there; a platform admin can set KEYDESK_ISSUES_AN_HOUR."
 
 
 class OverLimit(PortalError):

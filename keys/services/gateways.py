@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
@@ -19,16 +18,18 @@ from django.db import transaction
 from django.utils import timezone
 from requests.adapters import BaseAdapter
 
-from keys.models import Gateway, Intent, KeyVersion
+from keys.models import Gateway, Intent, KeyVersion, Proposal
 from keys.models.gateway import SANDBOX_URL
-from keys.services.errors import GatewayAway, GatewayRefused, NotConfigured
+from keys.services import second
+from keys.services.addresses import free_name, wrong_address
+from keys.services.errors import GatewayAway, GatewayNotAllowed, GatewayRefused, NotConfigured
 from keys.services.minting import new_secret
 from portal import audit
 from portal.errors import Conflict, Invalid
 from portal.litellm import Client, ConfigurationError, LiteLLMError, NoAnswer, Refused, ServerError
 from portal.litellm import Invalid as InvalidThere
 from portal.litellm.sandbox import Sandbox, SandboxAdapter
-from teams.access import Actor, System, require
+from teams.access import Actor, System, require, require_fresh
 from teams.roles import Can
 
 log = structlog.get_logger(__name__)
@@ -74,6 +75,8 @@ def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterat
     except ImproperlyConfigured as error:  # the key that opens its master key is lost
         raise GatewayAway(str(error), action="A platform admin sets KEYDESK_ENCRYPTION_KEYS right.") from None
     now = timezone.now()
+    if where := wrong_address(gateway.base_url, called=True):
+        raise GatewayNotAllowed(f"{gateway} is not called: {where}")
     if gateway.next_try_at and gateway.next_try_at > now:
         raise GatewayAway(f"{gateway} does not answer since {gateway.away_since:%H:%M} UTC.")
     if not _places.acquire(timeout=GETTING_IN_LINE):
@@ -168,16 +171,18 @@ def _about(client: Client) -> tuple[str, dict[str, Any]]:
     return version, licence
 
 
-def make(*, by: Actor, check_first: bool = True, **fields: Any) -> Gateway:
+def make(*, by: Actor, check_first: bool = True, confirmed: bool = False, **fields: Any) -> Gateway:
     """Enter a gateway, after its connection was tried.
 
     `fields`: name, base_url, public_url, master_key, timeout (seconds), ca_bundle (PEM), ttl, max_ttl
-    (timedelta), is_default. Raises NotAllowed, Invalid, GatewayAway, GatewayRefused.
+    (timedelta), is_default. Raises NotAllowed, SignInAgain, Invalid, GatewayAway, GatewayRefused.
     """
     require(by, Can.MANAGE_PLATFORM)
+    require_fresh(by)
     gateway = Gateway(**_tidy(fields))
     gateway.is_default = gateway.is_default or not Gateway.objects.filter(is_default=True).exists()
     _validate(gateway)
+    second.needed(Proposal.Verb.GATEWAY_MAKE, gateway, fields, by=by, confirmed=confirmed)
     facts = _try_connection(gateway) if check_first else None
     with transaction.atomic():
         _only_default(gateway)
@@ -187,12 +192,14 @@ def make(*, by: Actor, check_first: bool = True, **fields: Any) -> Gateway:
     return gateway
 
 
-def change(gateway: Gateway, *, by: Actor, check_first: bool = True, **fields: Any) -> Gateway:
+def change(gateway: Gateway, *, by: Actor, check_first: bool = True, confirmed: bool = False, **fields: Any) -> Gateway:
     """Change a gateway; a blank master key keeps the stored one. Used at once by every process.
 
-    A base URL changes only to a place that knows our keys. Raises NotAllowed, Invalid, GatewayAway, GatewayRefused.
+    A base URL changes only to a place that knows our keys.
+    Raises NotAllowed, SignInAgain, Invalid, GatewayAway, GatewayRefused.
     """
     require(by, Can.MANAGE_PLATFORM)
+    require_fresh(by)
     gateway = Gateway.objects.get(pk=gateway.pk)
     read = gateway.version
     before = {name: getattr(gateway, name) for name in fields}
@@ -203,6 +210,8 @@ def change(gateway: Gateway, *, by: Actor, check_first: bool = True, **fields: A
     if not changed:
         return gateway
     _validate(gateway)
+    before = {name: before[name] for name in changed}
+    second.needed(Proposal.Verb.GATEWAY_CHANGE, gateway, fields, by=by, before=before, confirmed=confirmed)
     facts, moved = None, "base_url" in changed
     if moved and not fields.get("master_key"):
         said = "Enter the master key again for a new address: the stored one is not sent where it was not meant for."
@@ -245,12 +254,18 @@ def from_environment(*, by: System) -> Gateway | None:
         return make(by=by, name="sandbox", base_url=SANDBOX_URL, master_key=new_secret())
     if not key:
         raise NotConfigured("LITELLM_BASE_URL is set, LITELLM_MASTER_KEY is not.")
-    fields = {"master_key": key, "public_url": settings.LITELLM_PUBLIC_URL, "is_default": True}
+    fields: dict[str, Any] = {"master_key": key, "public_url": settings.LITELLM_PUBLIC_URL, "is_default": True}
     known = Gateway.objects.filter(base_url=url).first()
     if known:
         gateway = change(known, by=by, check_first=False, **fields)
     else:
-        gateway = make(by=by, check_first=False, name=_free_name(url), base_url=url, **fields)
+        gateway = make(
+            by=by,
+            check_first=False,
+            name=free_name(url, set(Gateway.objects.values_list("name", flat=True))),
+            base_url=url,
+            **fields,
+        )
     try:
         return check(gateway, by=by)
     except (GatewayAway, GatewayRefused) as error:
@@ -373,10 +388,8 @@ def _validate(gateway: Gateway) -> None:
     if not gateway.master_key:
         wrong["master_key"] = "The proxy's master key is needed."
     for name in ("base_url", "public_url"):
-        url = urlsplit(getattr(gateway, name))
-        whole = url.scheme in {"http", "https"} and url.hostname and not url.username
-        if url.geturl() and url.geturl() != SANDBOX_URL and not whole:
-            wrong[name] = "A whole address without a password in it, like https://llm.example.com."
+        if found := wrong_address(getattr(gateway, name), called=name == "base_url"):
+            wrong[name] = found
     if gateway.ttl > gateway.max_ttl:
         wrong["ttl"] = "The TTL cannot be longer than the max TTL."
     if wrong:
@@ -386,9 +399,3 @@ def _validate(gateway: Gateway) -> None:
 def _only_default(gateway: Gateway) -> None:
     if gateway.is_default:
         Gateway.objects.exclude(pk=gateway.pk).filter(is_default=True).update(is_default=False)
-
-
-def _free_name(url: str) -> str:
-    host = (urlsplit(url).hostname or "").replace(":", "-").strip("-") or "gateway"
-    taken = set(Gateway.objects.values_list("name", flat=True))
-    return next(name for name in (host, *(f"{host}-{n}" for n in range(2, 1000))) if name not in taken)

@@ -87,7 +87,8 @@ def force(intent: Intent, *, by: Actor, reason: str) -> Lease:
     _not_before_its_time(intent)
     with transaction.atomic():
         lease = Lease.objects.select_for_update().get(pk=intent.version.lease_id)
-        audit.record("intent.forced", lease, by=by, reason=reason, version=intent.version.number)
+        version = intent.version
+        audit.record("intent.forced", lease, by=by, secret=version.token_hash, reason=reason, version=version.number)
         _note_ended(lease, intent.version.pk, timezone.now())
     return lease
 
@@ -265,10 +266,10 @@ def _note_gone(intent: Intent, now: datetime) -> None:
 def _note_ended(lease: Lease, version_id: int, now: datetime) -> None:
     """End a version of this (locked) lease, and the lease when it was the last one."""
     gone = lease.versions.filter(pk=version_id, ended_at=None)
-    was_out = gone.exclude(issued_at=None).values_list("number", flat=True).first()
+    was_out = gone.exclude(issued_at=None).first()
     gone.update(ended_at=now)
     if lease.state in SETTLED and was_out:
-        audit.record("key.version_ended", lease, by=SYSTEM, version=was_out)
+        audit.record("key.version_ended", lease, by=SYSTEM, secret=was_out.token_hash, version=was_out.number)
     close(lease, now)
 
 
@@ -281,8 +282,10 @@ def close(lease: Lease, now: datetime) -> None:
             on_time = lease.end_reason == EndReason.EXPIRED and lease.expires_at <= now
             state = State.EXPIRED if on_time else State.REVOKED
             if lease.move({State.REVOKING}, state, ended_at=now):
-                audit.record(f"key.{state.value}", lease, by=SYSTEM, reason=lease.end_reason)
+                secret = lease.current.token_hash
+                audit.record(f"key.{state.value}", lease, by=SYSTEM, secret=secret, reason=lease.end_reason)
         elif lease.state in SETTLED - {State.ROTATING} and not left.exclude(issued_at=None).exists():
             gone = {"ended_at": now, "end_reason": EndReason.VANISHED, "pause_reason": ""}
             if lease.move({State.ACTIVE, State.PAUSED}, State.REVOKED, **gone):
-                audit.record("key.revoked", lease, by=SYSTEM, reason=EndReason.VANISHED)
+                secret = lease.current.token_hash
+                audit.record("key.revoked", lease, by=SYSTEM, secret=secret, reason=EndReason.VANISHED)

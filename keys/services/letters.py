@@ -8,20 +8,16 @@ from django.utils import timezone
 from keys.models import Lease
 from portal import mail
 from teams.access import Actor
-from teams.models import Membership, Team, User
-from teams.roles import MemberRole
+from teams.models import User
+from teams.services.service_accounts import admins_of
+from teams.services.service_accounts import people_of as people_of_holder
+
+__all__ = ["acted_on", "admins_of", "people_of"]
 
 
 def people_of(lease: Lease) -> list[str]:
-    """Addresses of who cares for the key: its holder, or the team's admins for a service account."""
-    if lease.holder.email:
-        return [lease.holder.email]
-    return admins_of(lease.team)
-
-
-def admins_of(team: Team) -> list[str]:
-    admins = Membership.objects.filter(team=team, role=MemberRole.ADMIN, user__is_active=True)
-    return [email for email in admins.values_list("user__email", flat=True) if email]
+    """Addresses of who cares for the key: its holder, or who answers for a service account."""
+    return people_of_holder(lease.holder)
 
 
 def acted_on(lease: Lease, done: str, *, by: Actor, reason: str = "") -> None:

@@ -75,7 +75,7 @@ def decide_all(held: Iterable[Departure], *, go_on: bool, by: Actor, seconds: fl
     while waiting and time.monotonic() < ends:
         try:
             departures.decide(waiting.pop(0), go_on=go_on, by=by)
-        except departures.Decided:
+        except (departures.Decided, departures.LastPlatformAdmin):
             continue
         done += 1
     return done, len(waiting)

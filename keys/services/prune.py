@@ -8,17 +8,23 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from keys.models import Finding
+from keys.services import proposals
 from portal import mail
+from portal.models import CacheRow
+from teams.services import invitations
 
 KEPT = timedelta(days=90)  # a closed finding, as history
 
 
 def prune(now: datetime | None = None) -> dict[str, int]:
-    """Delete letters sent 90 days ago, findings closed as long ago, and sessions that are over. A sweep."""
+    """Delete letters sent 90 days ago, findings closed as long ago, invitations and sessions long over. A sweep."""
     now = now or timezone.now()
     closed = Finding.objects.filter(state=Finding.State.CLOSED, closed_at__lt=now - KEPT)
     return {
         "letters": mail.forget_old(now),
+        "invitations": invitations.forget_old(now),
+        "proposals": proposals.forget_expired(now),
         "findings": closed.delete()[0],
+        "cached": CacheRow.objects.filter(expires__lt=now).delete()[0],
         "sessions": Session.objects.filter(expire_date__lt=now).delete()[0],
     }

@@ -16,7 +16,7 @@ from portal.models import Installation
 
 LIMITS = ("models", "max_budget", "budget_duration", "tpm_limit", "rpm_limit", "max_parallel_requests")
 PLACE = ("alias", "team_id", "user_id")
-STAMP = ("instance", "lease", "version")  # the part of our metadata that never changes
+STAMP = ("instance", "lease", "version", "holder")  # the part of our metadata by which a key is compared
 
 
 def wanted(version: KeyVersion) -> dict[str, Any]:

@@ -142,7 +142,8 @@ def _problems(ask: Ask, ttl: timedelta, holder: User) -> list[PortalError]:
     if role.max_live_keys is not None:
         held = Lease.objects.filter(role=role, holder=holder).exclude(state__in=ENDED).count()
         if held >= role.max_live_keys:
-            found.append(AllowanceSpent(f"You hold {held} of the {role.max_live_keys} keys that {role} allows."))
+            who = "You hold" if holder.kind == User.Kind.PERSON else f"{holder} holds"
+            found.append(AllowanceSpent(f"{who} {held} of the {role.max_live_keys} keys that {role} allows."))
     return found
 
 

@@ -159,8 +159,8 @@ def _import(
             )
             promise = Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=key.gateway_id, version=version)
             audit.record(
-                "key.imported", lease, by=by, key=key.token_hash, before=plain(_before(there)), expires_at=expires_at,
-                role=role.name, **limits,
+                "key.imported", lease, by=by, secret=key.token_hash, before=plain(_before(there)), role=role.name,
+                expires_at=expires_at, **limits,
             )  # fmt: skip
             letters.acted_on(lease, "imported", by=by)
             UnmanagedKey.objects.filter(pk=key.pk).delete()

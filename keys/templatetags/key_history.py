@@ -41,7 +41,7 @@ def pause_words(lease: Any) -> str:
 def event_words(event: Any) -> str:
     """One act as a sentence."""
     if known := SAID.get(event.action):
-        return known(event.facts)
+        return known(event.all_facts)
     noun, _, verb = str(event.action).rpartition(".")
     return f"{OURS.get(noun, noun)} {verb}".replace("_", " ").strip().capitalize()
 
@@ -119,6 +119,7 @@ SAID: dict[str, Callable[[Facts], str]] = {
     "key.revocation_asked": _revocation_asked,
     "key.revoked": _revoked,
     "key.expired": lambda _: "Expired; the gateway confirmed that it is gone",
+    "key.transferred": lambda facts: f"Handed over from {facts.get('before')} to {facts.get('after')}",
     "key.imported": lambda facts: f"Taken over from the gateway into {facts.get('role', 'a role')}, {budget(facts)}",
     "key.adopted": lambda _: "What was changed on the gateway was taken over",
     "key.orphan_doomed": lambda facts: f"Version {facts.get('version', '')} was still on the gateway; it is ended",

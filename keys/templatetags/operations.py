@@ -32,6 +32,9 @@ SWEEPS = {  # name of the task: what people call it, and what it does
     "remind": ("Remind", "Writes to holders 7, 3 and 1 days before a key ends."),
     "prune_old": ("Forget", "Drops what nobody needs any more."),
     "send_letters": ("Send letters", "Sends the mail that waits."),
+    "seal_audit": ("Seal the audit", "Puts new acts into the chain that proves them."),
+    "stream_audit": ("Stream the audit", "Sends sealed acts to where the settings say."),
+    "cut_audit": ("Cut the audit", "Lets go of acts that are older than they are kept."),
 }
 
 

@@ -15,7 +15,7 @@ from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from keys.forms import ReasonForm, RenewForm, RotateForm
+from keys.forms import ReasonForm, RenewForm, RotateForm, TransferForm
 from keys.models import Lease, State
 from keys.models.lease import ENDED
 from keys.services import leases
@@ -27,7 +27,7 @@ from portal.errors import NotAllowed, PortalError
 from portal.forms import DeskForm
 from portal.templatetags.ui import when
 from portal.ui import render_part, sent
-from teams.access import require
+from teams.access import require, require_fresh
 from teams.requests import SignedIn
 from teams.roles import Can
 
@@ -57,6 +57,7 @@ def rotate_key(request: SignedIn, pk: UUID) -> HttpResponse:
     """POST answers the next secret, once; the same form again answers the key as it stands."""
     lease = visible_lease(request, pk)
     require(request.user, Can.RENEW_KEY, lease)
+    require_fresh(request.user)
     form = RotateForm(sent(request), lease=lease, auto_id="rotate_%s")
     if request.method == "POST":
         form.status = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -94,6 +95,18 @@ def revoke_key(request: SignedIn, pk: UUID) -> HttpResponse:
     """Safe to repeat."""
     form = ReasonForm(sent(request), auto_id="revoke_%s")
     return _turn(request, visible_lease(request, pk), "revoke", form, leases.revoke)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def transfer_key(request: SignedIn, pk: UUID) -> HttpResponse:
+    lease = visible_lease(request, pk)
+    require(request.user, Can.TRANSFER_KEY, lease)
+    form = TransferForm(sent(request), lease=lease, auto_id="transfer_%s")
+    if request.method == "POST" and (done := form.hand_to(partial(leases.transfer, lease), by=request.user)):
+        messages.success(request, f"{done} is held by {done.holder} now. Both are told.")
+        return redirect("keys:lease", done.pk)
+    return _ask(request, visible_lease(request, pk), "transfer", form)
 
 
 def _turn(request: SignedIn, lease: Lease, name: str, form: DeskForm, verb: Callable[..., Lease]) -> HttpResponse:

@@ -18,7 +18,7 @@ from keys.services import gateways
 from keys.views.operations.gateway import compared
 from portal.errors import NotAllowed, PortalError
 from portal.ui import render_part, sent
-from teams.access import require
+from teams.access import require, require_fresh
 from teams.requests import SignedIn
 from teams.roles import Can
 
@@ -73,6 +73,7 @@ def check_gateway(request: SignedIn, pk: int) -> HttpResponse:
 
 def _form(request: SignedIn, pk: int | None) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
+    require_fresh(request.user)  # before anything is typed
     gateway = get_object_or_404(Gateway, pk=pk) if pk else None
     form = GatewayForm(sent(request), gateway=gateway)
     verb = partial(gateways.change, gateway) if gateway else gateways.make

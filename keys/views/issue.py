@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
@@ -22,12 +23,14 @@ from keys.services.terms import Terms, ceiling
 from keys.views.once import sent_before, show_once
 from portal.errors import NotAllowed, PortalError
 from portal.ui import render_part
-from teams.access import require, within
+from teams import access
+from teams.access import allowed, require, within
 from teams.models import Team, User
 from teams.requests import SignedIn
-from teams.roles import Can, PlatformRole
+from teams.roles import Can
 from teams.views.teams import visible_team
 
+ME = "me"  # for oneself; else a service account's id
 NOT_IN_ADDRESSES = ("csrfmiddlewaretoken", "once", "look")
 NARROWS = ("name", "purpose", "ttl", "ttl_other", "max_budget", "which", "models")
 
@@ -37,9 +40,16 @@ def teams_to_issue_for(user: User) -> QuerySet[Team]:
     return Team.objects.filter(within(user, Can.ISSUE_KEY, team="pk"), ended_at=None)
 
 
+def _accounts_to_issue_for(user: User, team: Team | None) -> list[User]:
+    """The team's service accounts, for who may act for them."""
+    if team is None or not allowed(user, Can.ACT_FOR_SERVICE, team):
+        return []
+    return list(team.service_accounts.filter(is_active=True).order_by("name"))
+
+
 def platform_admins() -> list[User]:
     """Who can help somebody that no team admin can: at most three."""
-    return list(User.objects.filter(platform_role=PlatformRole.ADMIN, is_active=True).order_by("name", "email")[:3])
+    return list(access.platform_admins()[:3])
 
 
 class Counter:
@@ -51,13 +61,19 @@ class Counter:
         self.team = next((team for team in self.teams if team.slug == sent.get("team")), None) or (
             self.teams[0] if self.teams else None
         )
+        self.accounts = _accounts_to_issue_for(user, self.team)
+        self.holder = self._holder(sent.get("holder", ""))
         self.roles: list[KeyRole] = list(leases.open_roles(self.team)) if self.team else []
         self.role = self._role(sent.get("role", ""))
         self.shown_for = sent.get("for", "")
         other = self.role is not None and sent.get("role", self.role.name) not in {str(self.role.pk), self.role.name}
         self.moved = other or (bool(self.shown_for) and self.shown_for != self.mark)
+        self.moved |= self.holder == user and sent.get("holder", ME) != ME  # of the team that was chosen before
         self.form = NarrowForm(self._narrowed(self.role, sent), role=self.role) if self.role else None
         self.terms = self._terms()
+
+    def _holder(self, wanted: str) -> User:
+        return next((account for account in self.accounts if str(account.pk) == wanted), self.user)
 
     def _role(self, wanted: str) -> KeyRole | None:
         if found := next((role for role in self.roles if wanted in {str(role.pk), role.name}), None):
@@ -91,7 +107,7 @@ class Counter:
         if not (self.form and self.team):
             return None
         self.form.is_valid()
-        terms = leases.terms(self.form.ask(self.team), holder=self.user)
+        terms = leases.terms(self.form.ask(self.team), holder=self.holder)
         self.form.blame_all(error for error in terms.problems if error.details)
         return terms
 
@@ -135,11 +151,16 @@ def new_key(request: SignedIn) -> HttpResponse:
         require(request.user, Can.ISSUE_KEY, team)  # a team that one may see, and get no key for, is a plain no
         if team.ended_at:
             raise TeamEnded(f"{team} was ended and gives no keys any more.")
+        if (named := request.POST.get("holder", ME)) != ME:
+            near = User.objects.filter(service_team__in=teams_to_issue_for(request.user)).select_related("service_team")
+            account = get_object_or_404(near, pk=_uuid(named))
+            require(request.user, Can.ISSUE_KEY, Lease(team=account.service_team or team, holder=account))
     counter = Counter(request.user, request.POST)
     if counter.moved or not counter.can_issue or not (counter.form and counter.team):
         return _counter(request, counter, status=409 if counter.moved else 422)
     try:
-        issued = leases.issue(counter.form.ask(counter.team), holder=request.user, by=request.user, once=_once(request))
+        ask = counter.form.ask(counter.team)
+        issued = leases.issue(ask, holder=counter.holder, by=request.user, once=_once(request))
     except AlreadyIssued as error:
         return sent_before(request, error.lease, error)
     except NotAllowed:
@@ -159,14 +180,20 @@ def _counter(request: SignedIn, counter: Counter, status: int = 200) -> HttpResp
 
 def _once(request: SignedIn) -> UUID:
     """The form's one-time token; a form without one can be sent only once anyway."""
+    return _uuid(request.POST.get("once", ""))
+
+
+def _uuid(text: str) -> UUID:
+    """A UUID that somebody sent; one that is nobody's if it is none."""
     try:
-        return UUID(request.POST.get("once", ""))
+        return UUID(text)
     except ValueError:
         return uuid4()
 
 
 def _issued_before(request: SignedIn) -> Lease | None:
-    return Lease.objects.filter(holder=request.user, once=_once(request)).first()
+    mine = Q(holder=request.user) | Q(holder__kind=User.Kind.SERVICE)
+    return Lease.objects.visible_to(request.user).filter(mine, once=_once(request)).first()
 
 
 def _query(sent: QueryDict) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -39,6 +40,11 @@ def lease_page(request: SignedIn, pk: UUID) -> HttpResponse:
     return render_part(request, "keys/lease.html", "keys/_lease_parts.html", context)
 
 
+def _handed_over(lease: Lease, history: QuerySet[AuditEvent]) -> AuditEvent | None:
+    """How it came to its holder, while the secret is still the one that was in use before."""
+    return history.filter(action="key.transferred").first() if lease.handed_over_at and lease.is_live else None
+
+
 def about(lease: Lease, user: User) -> dict[str, Any]:
     """What a page shows of a lease to `user`."""
     now = timezone.now()
@@ -53,6 +59,7 @@ def about(lease: Lease, user: User) -> dict[str, Any]:
         "offer": offer(lease, user),
         "mark": f"{lease.state}-{lease.is_pending}",
         "history": history[:HISTORY],
+        "handed_over": _handed_over(lease, history),
         "chain": chain,
         "limit_rows": limit_rows(lease, chain),
         "tight": is_tight(chain.binding),

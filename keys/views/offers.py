@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from keys.forms import ReasonForm, RenewForm, RotateForm
+from keys.forms import ReasonForm, RenewForm, RotateForm, TransferForm
 from keys.models import Lease, State
 from keys.services import leases
 from keys.services.errors import HolderLeft, NothingLeft, NotNow
@@ -58,6 +58,9 @@ def offer(lease: Lease, user: User) -> Offer:
     notes: list[str] = []
     if allowed(user, Can.RENEW_KEY, lease):
         _longer(lease, acts, notes)
+    if lease.state in {State.ACTIVE, State.PAUSED} and allowed(user, Can.TRANSFER_KEY, lease):
+        form = TransferForm(lease=lease, auto_id="transfer_%s")
+        acts.append(Act("transfer", "Hand over", f"Hand over {lease}", "Nothing was handed over.", form))
     if allowed(user, Can.REVOKE_KEY, lease):
         _shorter(lease, user, acts, notes)
     return Offer(tuple(acts), tuple(notes))

@@ -64,7 +64,8 @@ def fill(say: Say) -> None:
     if ours:
         email, password = ADMIN, choose_password()
     with transaction.atomic():
-        admin = User.objects.create_user(email, password, platform_role=PlatformRole.ADMIN)
+        role = PlatformRole.ADMIN
+        admin = User.objects.create_user(email, password, platform_role=role, given_platform_role=role)
         audit.record("person.made", admin, by=SYSTEM, platform_role=PlatformRole.ADMIN)
         if empty:
             team = teams.create_team(name=TEAM, by=SYSTEM)

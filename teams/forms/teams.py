@@ -17,6 +17,12 @@ ROLE_WORDS = {
     MemberRole.APPROVER: "Approver: also sees and revokes all keys",
     MemberRole.ADMIN: "Team admin: also members and budget",
 }
+ROLE_MEANS = {
+    MemberRole.VIEWER: "You see the team and what it spends, and hold no keys.",
+    MemberRole.MEMBER: "You get keys within what the team allows; you see, renew and revoke your own.",
+    MemberRole.APPROVER: "You get keys, and you see, pause and revoke everybody's in the team.",
+    MemberRole.ADMIN: "You get keys, see and revoke everybody's, and decide who is in the team and what it may spend.",
+}
 
 
 class TeamForm(DeskForm):

@@ -25,9 +25,14 @@ class Departure(models.Model):
     nothing happens before a platform admin has decided.
     """
 
+    DISMISSED = "dismissed"
+
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="departures")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, related_name="departures")  # NULL: everywhere
-    role = models.CharField(max_length=10, choices=MemberRole, blank=True)  # what they were, to come back as
+    role = models.CharField(max_length=10, choices=MemberRole, blank=True)  # what they were
+    # They stay, with a role that may hold no keys: `new_role`, in the team or (no team) on the platform.
+    lowered = models.BooleanField(default=False)
+    new_role = models.CharField(max_length=10, blank=True)
     at = models.DateTimeField()
     due_at = models.DateTimeField()
     held = models.BooleanField(default=False)
@@ -41,4 +46,11 @@ class Departure(models.Model):
         indexes = [models.Index(fields=["closed_at", "due_at"], name="departure_open")]
 
     def __str__(self) -> str:
-        return f"{self.user} from {self.team or 'everywhere'}"
+        return f"{self.user} from {self.place}"
+
+    @property
+    def place(self) -> str:
+        """Where access ended, in words."""
+        if self.lowered and self.team is None:
+            return "the platform role"
+        return str(self.team or "everywhere")

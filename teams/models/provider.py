@@ -97,9 +97,12 @@ class DirectoryEntry(models.Model):
     external_id = models.CharField(max_length=254, blank=True)
     given_name = models.CharField(max_length=150, blank=True)
     family_name = models.CharField(max_length=150, blank=True)
+    display_name = models.CharField(max_length=150, blank=True)
+    emails = models.JSONField(default=list)  # as the client wrote them: value, type, primary
     active = models.BooleanField(default=True)  # as the client last said; a held removal leaves the account working
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
+    removed_at = models.DateTimeField(null=True)  # the client deleted it: hidden until it is made again
 
     class Meta:
         ordering = ["pk"]

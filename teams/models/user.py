@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -10,10 +11,11 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from teams.roles import PlatformRole, Scope
+from teams.roles import Can, PlatformRole, Reach, Scope, reach
 
 if TYPE_CHECKING:
     from teams.models.team import Team
+    from teams.models.token import ApiToken
 
 
 class UserManager(BaseUserManager["User"]):
@@ -70,6 +72,8 @@ class User(AbstractBaseUser):
 
     objects = UserManager()
     scopes: frozenset[Scope] | None = None  # set by a door: what the token in use may do; None: no token
+    token: ApiToken | None = None  # set by a door as well: the one in use
+    signed_in_at: datetime | None = None  # set by a door: when they last showed who they are; None: they do each time
 
     class Meta:
         constraints = [
@@ -79,6 +83,9 @@ class User(AbstractBaseUser):
                 | Q(kind="service", email__isnull=True, service_team__isnull=False, platform_role=""),
             ),
             models.UniqueConstraint(Lower("email"), name="user_email_whatever_its_case"),
+            models.UniqueConstraint(
+                Lower("name"), "service_team", condition=Q(kind="service"), name="service_account_name_in_its_team"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -104,7 +111,9 @@ class User(AbstractBaseUser):
     # Django's admin asks these.
     @property
     def is_staff(self) -> bool:
-        return self.is_active and self.platform_role == PlatformRole.ADMIN
+        if not self.is_active or not self.platform_role:
+            return False
+        return reach(Can.MANAGE_PLATFORM, PlatformRole(self.platform_role)) is Reach.ANY
 
     @property
     def is_superuser(self) -> bool:

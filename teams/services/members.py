@@ -2,87 +2,123 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
-from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
-from portal import audit, mail
-from portal.errors import Conflict, Invalid
-from teams.access import Actor, require
-from teams.departures import came_back, settled_by_hand
+from portal import audit
+from portal.errors import Conflict, Invalid, NotAllowed
+from teams import grants
+from teams.access import Actor, admins_of, require
+from teams.departures import settled_by_hand
 from teams.models import Membership, Team, User
-from teams.roles import Can, MemberRole
+from teams.roles import Can, MemberRole, leads
 from teams.services.teams import OverCeiling
 from teams.signals import access_ended, budget_changed
 
+LONGEST_ADDRESS = 254  # characters; RFC 5321, 4.5.3.1.3
+Counted = Mapping[str, Any]  # facts for an event: what somebody saw before they acted
+
 
 class LastAdmin(Conflict):
+    """A team keeps an admin; `action` names who could be the next one."""
+
     code = "last_admin"
     message = "This is the team's last admin."
     action = "Make somebody else a team admin first."
 
 
+class NoAccount(Conflict):
+    """Nobody has this address yet; `invitations.put_or_invite` invites them."""
+
+    code = "no_account"
+    message = "Nobody here has this address."
+    action = "Invite them: they make their account from the letter."
+
+
 def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[Membership, bool]:
     """Put a person into the team, or change their role there; True: they are new in it.
 
-    An unknown address gets an account without a password, and a letter with a link to set one.
-    Raises NotAllowed, Invalid, LastAdmin.
+    Raises NotAllowed, Invalid, NoAccount, LastAdmin, KeptByProvider.
     """
     require(by, Can.MANAGE_MEMBERS, team)
+    email, role = read(email, role)
+    with transaction.atomic():
+        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+        user = User.objects.filter(email=email).first()
+        if user is None:
+            raise NoAccount
+        there = Membership.objects.filter(team=team, user=user).first()
+        if there and not leads(role):
+            _keep_an_admin(there)
+        return grants.give(user, team, role, by=by)
+
+
+def read(email: str, role: str) -> tuple[str, MemberRole]:
+    """An address in lower case, and a member role. Raises Invalid, naming the field."""
     email = (email or "").strip().lower()
     try:
         validate_email(email)
-        role = MemberRole(role)
-    except (ValidationError, ValueError) as error:
-        field = "role" if isinstance(error, ValueError) and not isinstance(error, ValidationError) else "email"
-        said = "One of viewer, member, approver, admin." if field == "role" else "This is not an e-mail address."
-        raise Invalid(said, details={field: said}) from None
-    with transaction.atomic():
-        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
-        user, unknown = User.objects.get_or_create(email=email, defaults={"password": make_password(None)})
-        if unknown:
-            audit.record("person.made", user, by=by)
-        there = Membership.objects.filter(team=team, user=user).first()
-        if there and there.role == role:
-            return there, False
-        if there and role != MemberRole.ADMIN:
-            _keep_an_admin(there)
-        membership, new = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role})
-        audit.record(
-            "member.added" if new else "member.changed", team, by=by, person=email, role=role,
-            before=there.role if there else None,
-        )  # fmt: skip
-        if unknown:
-            mail.welcome(user.email or "", team.name, str(by))
-    came_back(user, team, by=by)
-    if not new:
-        access_ended.send(Team, user=user, team=team)  # a viewer may not hold keys; receivers look themselves
-    return membership, new
+        if len(email) > LONGEST_ADDRESS:
+            raise ValidationError("")
+    except ValidationError:
+        said = "This is not an e-mail address."
+        raise Invalid(said, details={"email": said}) from None
+    try:
+        return email, MemberRole(role)
+    except ValueError:
+        said = "One of viewer, member, approver, admin."
+        raise Invalid(said, details={"role": said}) from None
 
 
-def remove_member(membership: Membership, *, by: Actor) -> None:
-    """Take a person out of a team; their keys there end at once. Raises NotAllowed, LastAdmin."""
+def remove_member(membership: Membership, *, by: Actor, counted: Counted | None = None) -> None:
+    """Take a person out of a team; their keys there end at once. `counted`: what was shown before, for the audit.
+
+    Raises NotAllowed, LastAdmin, KeptByProvider.
+    """
+    require(by, Can.MANAGE_MEMBERS, membership.team)
+    _take_out(membership, by=by, counted=counted)
+
+
+def leave(membership: Membership, *, by: Actor, counted: Counted | None = None) -> None:
+    """Leave a team oneself; one's keys there end at once. Raises NotAllowed, LastAdmin, KeptByProvider."""
+    if not isinstance(by, User) or by.pk != membership.user_id:
+        raise NotAllowed(
+            "Only who is in a team leaves it.",
+            right="leave_team",
+            who=[str(membership.user)],
+            action="A team admin can take somebody else out.",
+        )
+    _take_out(membership, by=by, counted=counted)
+
+
+def _take_out(membership: Membership, *, by: Actor, counted: Counted | None) -> None:
     team, user = membership.team, membership.user
-    require(by, Can.MANAGE_MEMBERS, team)
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         there = Membership.objects.filter(pk=membership.pk).first()  # as it is now, not as a page showed it
         if there is None:
             return
         _keep_an_admin(there)
+        grants.require_not_kept(user, team, "")
         there.delete()
         settled_by_hand(user, team)
-        audit.record("member.removed", team, by=by, person=user.audit_name, role=there.role)
-    access_ended.send(Team, user=user, team=team)
+        action = "member.left" if isinstance(by, User) and by.pk == user.pk else "member.removed"
+        audit.record(action, team, by=by, person=user.audit_name, role=there.role, **(counted or {}))
+        transaction.on_commit(lambda: access_ended.send(Team, user=user, team=team))
 
 
 def _keep_an_admin(leaving: Membership) -> None:
-    others = Membership.objects.filter(team=leaving.team, role=MemberRole.ADMIN).exclude(pk=leaving.pk)
-    if leaving.role == MemberRole.ADMIN and not others.exists():
-        raise LastAdmin
+    others = Membership.objects.filter(team=leaving.team, user__is_active=True).exclude(pk=leaving.pk)
+    if not leads(leaving.role) or admins_of(leaving.team).exclude(pk=leaving.pk).exists():
+        return
+    next_ones = ", ".join(str(other.user) for other in others.select_related("user")[:3])
+    named = f"Make somebody else a team admin first, like {next_ones}." if next_ones else ""
+    raise LastAdmin(action=named or "Put somebody else into the team as team admin first.")
 
 
 class OverTeamBudget(OverCeiling):

@@ -9,20 +9,21 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.errors import Invalid, NotAllowed, PortalError
-from portal.templatetags.ui import money
+from portal.templatetags.ui import money, when
 from portal.ui import page_of, sent
 from teams import services
 from teams.access import allowed, reach_of, require, within
 from teams.forms.teams import HolderBudgetForm, MemberForm, TeamForm
-from teams.models import Membership, Team
+from teams.models import Invitation, Membership, Team
 from teams.requests import SignedIn
 from teams.roles import Can, MemberRole, Reach
+from teams.services import invitations
 
 ENDED = ("revoked", "expired", "failed")
 
@@ -78,10 +79,8 @@ def team_page(request: SignedIn, slug: str) -> HttpResponse:
 def add_member(request: SignedIn, slug: str) -> HttpResponse:
     team, form = visible_team(request, slug), MemberForm(request.POST)
     require(request.user, Can.MANAGE_MEMBERS, team)
-    if put := form.hand_to(partial(services.put_member, team), by=request.user):
-        membership, new = put
-        done = f"{membership.user} is in {team} now" if new else f"{membership.user} was in {team} already"
-        messages.success(request, f"{done}, as {membership.get_role_display().lower()}.")
+    if put := form.hand_to(partial(invitations.put_or_invite, team), by=request.user):
+        messages.success(request, _put(put, team))
         return redirect("teams:team", team.slug)
     return _team(request, team, form, status=form.status)
 
@@ -89,18 +88,13 @@ def add_member(request: SignedIn, slug: str) -> HttpResponse:
 @login_required
 @require_POST
 def change_member(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
-    """Change somebody's role, or take them out with `act=remove`."""
+    """Change somebody's role."""
     team = visible_team(request, slug)
-    membership = get_object_or_404(team.memberships.select_related("user", "team"), user=user)
-    person = membership.user
+    person = get_object_or_404(team.memberships.select_related("user"), user=user).user
     try:
-        if request.POST.get("act") == "remove":
-            services.remove_member(membership, by=request.user)
-            messages.success(request, f"{person} is out of {team}. Keys held for it end now.")
-        else:
-            role = _member_role(request.POST.get("role", ""))
-            changed, _ = services.put_member(team, email=person.email or "", role=role, by=request.user)
-            messages.success(request, f"{person} is {changed.get_role_display().lower()} now.")
+        role = _member_role(request.POST.get("role", ""))
+        changed, _ = services.put_member(team, email=person.email or "", role=role, by=request.user)
+        messages.success(request, f"{person} is {changed.get_role_display().lower()} now.")
     except NotAllowed:
         raise
     except PortalError as error:
@@ -132,18 +126,29 @@ def _team(request: SignedIn, team: Team, form: MemberForm, status: int = 200) ->
         live=Count("pk", filter=~Q(state__in=ENDED)), ended=Count("pk", filter=Q(state__in=ENDED))
     )
     shown = keys.filter(state__in=ENDED) if state == "ended" else keys.exclude(state__in=ENDED).order_by("expires_at")
+    members = _members(team, keys)
     context: dict[str, Any] = {
         "team": team,
-        "members": _members(team, keys),
+        "members": members,
         "page": page_of(request, shown),
         "state": state,
         "counts": counts,
         "form": form,
+        "is_in": any(membership.user_id == request.user.pk for membership, _ in members),
+        "invitations": _invitations(request, team),
         "roles": MemberRole.choices,
         "sees_all": reach_of(request.user, Can.SEE_KEY, team.pk) is Reach.ANY,
         "ends_all": reach_of(request.user, Can.REVOKE_KEY, team.pk) is Reach.ANY,
     }
     return render(request, "teams/team.html", context, status=status)
+
+
+def _put(put: tuple[Membership, bool] | Invitation, team: Team) -> str:
+    if isinstance(put, Invitation):
+        return f"Invited {put.email}; the link is good until {when(put.expires_at)} UTC."
+    membership, new = put
+    done = f"{membership.user} is in {team} now" if new else f"{membership.user} was in {team} already"
+    return f"{done}, as {membership.get_role_display().lower()}."
 
 
 def _member_role(text: str) -> MemberRole:
@@ -152,6 +157,13 @@ def _member_role(text: str) -> MemberRole:
         return MemberRole(text)
     except ValueError:
         raise Invalid("There is no such member role.") from None
+
+
+def _invitations(request: SignedIn, team: Team) -> QuerySet[Invitation]:
+    """What waits, for whoever may change who is here; nobody else sees addresses of people who are not."""
+    if not allowed(request.user, Can.MANAGE_MEMBERS, team):
+        return team.invitations.none()
+    return team.invitations.waiting().select_related("invited_by")
 
 
 def _members(team: Team, keys: Any) -> list[tuple[Membership, int]]:

@@ -47,8 +47,9 @@ def test_a_lease_has_the_fields_that_are_documented(sandbox, call, alice, key):
     lease = call("get", f"keys/{key.lease.pk}/", by=alice).json()
     assert set(lease) == {
         "id", "alias", "name", "state", "effective", "team", "role", "gateway", "holder", "holder_id", "purpose",
-        "issued_at", "expires_at", "max_expires_at", "renewed_at", "ended_at", "end_reason", "pause_reason",
-        "renewable", "models", "all_models", "max_budget", "spend", "last_used_at", "base_url", "versions",
+        "issued_at", "expires_at", "max_expires_at", "renewed_at", "handed_over_at", "ended_at", "end_reason",
+        "pause_reason", "renewable", "models", "all_models", "max_budget", "spend", "last_used_at", "base_url",
+        "versions",
     }  # fmt: skip
     (version,) = lease["versions"]
     assert set(version) == {"number", "name", "state", "issued_at", "dies_at", "ended_at", "last_used_at"}
@@ -281,9 +282,9 @@ def test_an_act_on_a_key_of_another_team_finds_no_key(sandbox, call, mallory, ke
 
 
 @pytest.mark.parametrize(("act", "right"), [(act, "renew_key" if act[:2] in {"re", "ro"} else "") for act in ACTS[:2]])
-def test_a_refusal_names_the_right(sandbox, call, ines, key, act, right):
+def test_a_refusal_names_the_right_and_who_has_it(sandbox, call, ines, key, act, right):
     error = call("post", f"keys/{key.lease.pk}/{act}/", by=ines).json()["error"]
-    assert (error["code"], error["details"]) == ("not_allowed", {"right": right})
+    assert (error["code"], error["details"]) == ("not_allowed", {"right": right, "who": ["Alice"]})
 
 
 @pytest.mark.parametrize("act", ACTS)

@@ -21,7 +21,7 @@ from keys.models import KeyRole
 from portal.errors import PortalError
 from portal.litellm import faults
 from portal.views import BAD_REQUEST, BROKEN, NOT_FOUND, STALE_FORM
-from teams.models import Membership, Team
+from teams.models import Membership, Team, User
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = (ROOT / "docs" / "api.md").read_text()
@@ -115,6 +115,13 @@ def test_the_examples_of_keys_teams_and_roles_work_as_they_stand(shell, call, te
     assert '"reach"' in done.stdout
     lease.refresh_from_db()
     assert (lease.state, lease.end_reason, lease.versions.count()) == ("revoked", "laptop lost", 2)
+
+    robot = User.objects.create_service_account("nightly", team)
+    handed = make_key(ttl=timedelta(hours=1)).lease
+    done = shell(f"{DESK}\n{block('desk keys/$ID/transfer')}", ruth, ID=str(handed.pk))
+    assert done.returncode == 0, done.stdout[-500:]
+    handed.refresh_from_db()
+    assert handed.holder == robot
 
     Team.objects.update(slug="before")
     KeyRole.objects.update(name="before")

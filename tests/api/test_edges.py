@@ -121,7 +121,8 @@ def place(sandbox, team, ruth, alice, make_key):
 @pytest.mark.parametrize(("method", "name"), WRITES)
 def test_a_body_that_is_none_changes_nothing_at_any_address(client, bearer, ruth, place, method, name):
     client.raise_request_exception = False
-    where, headers, before = place(name), bearer(ruth), AuditEvent.objects.count()
+    acts = AuditEvent.objects.exclude(action="access.refused")
+    where, headers, before = place(name), bearer(ruth), acts.count()
     for body in ODD:
         sent = body.encode(errors="surrogateescape")
         answer = client.generic(method.upper(), where, sent, content_type="application/json", headers=headers)
@@ -131,7 +132,7 @@ def test_a_body_that_is_none_changes_nothing_at_any_address(client, bearer, ruth
     assert unreadable.status_code == 415
     wrong = client.generic(method.upper(), f"{where}?dry_run=1", b"", content_type="application/json", headers=headers)
     assert (wrong.status_code, list(wrong.json()["error"]["details"])) == (422, ["dry_run"])
-    assert AuditEvent.objects.count() == before
+    assert acts.count() == before
 
 
 @pytest.mark.parametrize("name", [pattern.name for pattern in urls.urlpatterns])
@@ -221,7 +222,7 @@ def test_a_team_has_a_name_of_one_line(call, team, ruth, name):
 
 def test_a_letter_goes_out_whatever_the_team_is_called(call, team, ines, mailoutbox):
     Team.objects.update(name="A\nBcc: eve@example.com")
-    assert call("post", "teams/search/members/", {"email": "new@example.com"}, by=ines).status_code == 201
+    assert call("post", "teams/search/members/", {"email": "new@example.com"}, by=ines).status_code == 202
     send_due()
     assert mailoutbox[0].recipients() == ["new@example.com"]
     assert "\n" not in mailoutbox[0].subject

@@ -26,7 +26,8 @@ def test_a_mass_removal_is_listed_and_decided_one_by_one(sandbox, call, ruth, au
     rows = call("get", "departures/?held=true&open=true", by=audra).json()["results"]
     assert held.pk in {row["id"] for row in rows}
     assert set(rows[0]) == {
-        "id", "person", "person_id", "team", "role", "at", "due_at", "held", "closed_at", "outcome",
+        "id", "person", "person_id", "team", "role", "lowered", "new_role", "at", "due_at", "held", "closed_at",
+        "outcome",
     }  # fmt: skip
     done = call("post", f"departures/{held.pk}/decide/", {"go_on": False}, by=ruth).json()
     assert (done["held"], done["outcome"], done["person"]) == (False, "dismissed", held.user.email)

@@ -71,7 +71,7 @@ def test_a_key_that_may_not_be_seen_looks_like_one_that_is_not_there(sandbox, ca
 def test_a_key_that_may_be_seen_and_not_ended_says_so(sandbox, call, audra, keys):
     answer = call("post", "keys/revoke/", {"ids": [str(keys["bob"].pk)]}, by=audra)
     assert results(answer) == {str(keys["bob"].pk): (False, "not_allowed")}
-    assert answer.json()["results"][0]["error"]["details"] == {"right": "revoke_key"}
+    assert answer.json()["results"][0]["error"]["details"] == {"right": "revoke_key", "who": ["Bob"]}
     assert answer.json()["results"][0]["lease"]["state"] == "active"
     assert ended()
 

@@ -26,7 +26,7 @@ def test_the_platform_needs_the_scope_to_read_it(sandbox, call, ruth, ines, path
     assert code(refused) == (403, "not_allowed")
     assert refused.json()["error"]["details"] == {"right": "see_platform", "scope": "platform:read"}
     assert call("get", f"{path}/", by=ruth, scopes=["platform:read"]).status_code == 200
-    assert call("get", f"{path}/", by=ines).json()["error"]["details"] == {"right": "see_platform"}
+    assert call("get", f"{path}/", by=ines).json()["error"]["details"] == {"right": "see_platform", "who": ["Ruth"]}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,10 @@ def test_an_act_on_the_platform_needs_its_scope_before_anything_is_looked_up(san
     refused = call("post", f"{path}/", by=ruth, scopes=["read", "keys:manage", "platform:read"])
     assert refused.json()["error"]["details"] == {"right": "manage_platform", "scope": "platform:manage"}
     for who in (audra, ines):
-        assert call("post", f"{path}/", by=who).json()["error"]["details"] == {"right": "manage_platform"}
+        assert call("post", f"{path}/", by=who).json()["error"]["details"] == {
+            "right": "manage_platform",
+            "who": ["Ruth"],
+        }
 
 
 @pytest.mark.parametrize("pk", ["0", "999999", "9" * 30, "9" * 5000])

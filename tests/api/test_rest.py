@@ -26,9 +26,10 @@ ROLE = {
 }
 
 
-def test_a_script_makes_team_role_and_key_and_revokes_it(proxy, call, ruth):
+def test_a_script_makes_team_role_and_key_and_revokes_it(proxy, call, ruth, person):
     team = call("post", "teams/", {"name": "Data Science", "slug": "ds"}, by=ruth)
     assert (team.status_code, team.json()["slug"]) == (201, "ds")
+    person("ada")
     member = call("post", "teams/ds/members/", {"email": "ada@example.com", "role": "member"}, by=ruth)
     assert member.status_code == 201
     assert call("post", "roles/", ROLE, by=ruth).status_code == 201
@@ -73,12 +74,14 @@ def test_members_are_an_upsert(call, team, ines, alice):
     assert Membership.objects.filter(user=alice).count() == 1
 
 
-def test_an_unknown_address_gets_an_account_and_a_letter_without_a_secret(call, team, ines, mailoutbox):
-    assert call("post", "teams/search/members/", {"email": "new@example.com"}, by=ines).status_code == 201
-    assert not User.objects.get(email="new@example.com").has_usable_password()
+def test_an_unknown_address_is_invited_by_letter_and_no_answer_has_the_link(call, team, ines, mailoutbox):
+    answer = call("post", "teams/search/members/", {"email": "new@example.com"}, by=ines)
+    assert (answer.status_code, answer.json()["invitation"]["email"]) == (202, "new@example.com")
+    assert not User.objects.filter(email="new@example.com").exists()
     send_due()
     assert mailoutbox[0].to == ["new@example.com"]
-    assert "/accounts/password/reset/" in mailoutbox[0].body
+    assert "/invitations/" in mailoutbox[0].body
+    assert "/invitations/" not in answer.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_what_may_be_seen_but_not_done_is_403_and_names_the_right(sandbox, call,
     assert refused.json()["error"] == {
         "code": "not_allowed",
         "message": "You may not pause, resume or revoke this key.",
-        "action": "An approver or a team admin can.",
+        "action": "An approver or a team admin of Search Platform can.",
         "retryable": False,
         "details": {"right": "revoke_key"},
     }

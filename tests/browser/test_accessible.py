@@ -7,6 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from keys.services import leases
+from teams.models import User
+from teams.services import make_token
 from tests.browser.test_journey import sign_in
 
 
@@ -19,6 +21,9 @@ def test_axe_finds_nothing_on_any_page(sandbox, browser: Browser, site, team, ru
     leases.revoke(ended, by=ruth)
     turned, paused = make_key(holder=ruth, name="turned").lease, make_key(holder=ruth, name="paused").lease
     leases.rotate(turned, by=ruth)
+    robot = User.objects.create_service_account("labels", team)
+    token, _ = make_token(robot, name="cron", scopes=["read"], networks=["10.0.0.0/8", "2001:db8::/32"], by=ruth)
+    make_token(ruth, name="laptop", scopes=["all"], by=ruth)
     leases.pause(paused, by=ruth, reason="A reason that takes more than a few words to say. " * 3)
     page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
     page.goto(f"{site}/accounts/login/")
@@ -34,6 +39,7 @@ def test_axe_finds_nothing_on_any_page(sandbox, browser: Browser, site, team, ru
         f"/keys/{live.pk}/rotate/?replace=1",
         f"/keys/{live.pk}/pause/",
         f"/keys/{live.pk}/revoke/",
+        f"/keys/{live.pk}/transfer/",
         f"/keys/{live.pk}/?unseen=1",
         f"/keys/{turned.pk}/",
         f"/keys/{paused.pk}/",
@@ -41,12 +47,26 @@ def test_axe_finds_nothing_on_any_page(sandbox, browser: Browser, site, team, ru
         "/keys/revoke/?team=search",
         "/keys/revoke/",
         f"/keys/{ended.pk}/",
+        "/tokens/",
+        "/tokens/?state=ended",
+        "/tokens/new/",
+        f"/tokens/{token.pk}/end/",
+        "/teams/search/service-accounts/",
+        f"/teams/search/service-accounts/{robot.pk}/",
+        f"/teams/search/service-accounts/{robot.pk}/edit/",
+        f"/teams/search/service-accounts/{robot.pk}/end/",
+        f"/teams/search/service-accounts/{robot.pk}/tokens/new/",
         "/teams/",
         "/teams/new/",
         "/teams/search/",
         "/teams/search/edit/",
         "/teams/search/end/",
         f"/teams/search/members/{ruth.pk}/budget/",
+        f"/teams/search/members/{ruth.pk}/leaving/",
+        "/people/",
+        "/people/?q=nobody-like-this",
+        f"/people/{ruth.pk}/",
+        f"/people/{ruth.pk}/leaving/",
         "/roles/",
         "/roles/new/",
         f"/roles/{live.role_id}/",
@@ -66,10 +86,16 @@ def test_axe_finds_nothing_on_any_page(sandbox, browser: Browser, site, team, ru
         "/nowhere/",
         "/accounts/logout/",
         "/accounts/password/change/",
+        "/accounts/",
+        "/accounts/reauthenticate/",
+        "/accounts/passkeys/add/",
+        "/accounts/second-factors/app/",
+        "/accounts/second-factors/codes/new/",
+        f"/people/{ruth.pk}/second-factors/",
     ):
         page.goto(site + path)
         found[path] = trouble(page)
-    for name in ("renew", "rotate", "pause", "revoke"):
+    for name in ("renew", "rotate", "transfer", "pause", "revoke"):
         page.goto(f"{site}/keys/{live.pk}/")
         page.locator(f'[popovertarget="{name}"]').first.click()
         page.locator(f"#{name}").wait_for()

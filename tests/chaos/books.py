@@ -35,6 +35,7 @@ from teams.access import SYSTEM
 from teams.models import User
 from teams.roles import MemberRole, PlatformRole, Scope
 from teams.services import create_team, make_token, put_member
+from teams.services.people import make_person
 
 def token(user):
     return make_token(user, name="chaos", scopes=list(Scope), by=SYSTEM)[1]
@@ -44,6 +45,7 @@ for slug in ("search", "mobile"):
     team = create_team(name=slug.title(), slug=slug, by=SYSTEM)
     for role in ("member", "member", "approver", "admin"):
         name = f"{role}{len(people)}"
+        make_person(f"{name}@example.com", by=SYSTEM)
         membership, _ = put_member(team, email=f"{name}@example.com", role=MemberRole(role), by=SYSTEM)
         people.append({"name": name, "email": membership.user.email, "team": slug, "role": role,
                        "token": token(membership.user)})

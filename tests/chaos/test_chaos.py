@@ -93,6 +93,7 @@ def common(port: int, rig: Rig) -> dict[str, str]:
         "PORT": str(port),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "KEYDESK_SWEEP_EVERY": "1",
+        "KEYDESK_ISSUES_AN_HOUR": "0",
         "LITELLM_BASE_URL": rig.url,
         "LITELLM_MASTER_KEY": rig.MASTER_KEY,
     }

@@ -122,7 +122,7 @@ def test_the_doctor_says_what_to_do_and_exits_with_1(well, settings, tmp_path):
 def test_the_doctor_says_so_when_no_key_opens_a_row(well, settings):
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     found = list(doctor.stored_secrets())
-    assert [bool(each.do) for each in found] == [True]
+    assert any(each.do for each in found)
 
 
 def test_the_doctor_reports_a_gateway_that_is_away(well):

@@ -8,7 +8,7 @@ from django.utils import timezone
 from portal import mail
 from portal.models import Letter
 from teams.roles import MemberRole
-from teams.services import put_member
+from teams.services.invitations import put_or_invite
 from tests.ground.processes import apart, manage
 
 BACKEND = "from django.conf import settings; print(settings.EMAIL_BACKEND, getattr(settings, 'EMAIL_USE_TLS', None))"
@@ -35,24 +35,23 @@ def test_an_email_url_of_no_known_kind_stops_the_start(tmp_path, url):
     assert "hunter2" not in done.stderr
 
 
-def test_a_second_person_gets_a_letter_and_sets_a_password(client, team, ines, mailoutbox):
-    put_member(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
+def test_a_second_person_gets_a_letter_and_makes_their_account(client, team, ines, mailoutbox):
+    put_or_invite(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
     mail.send_due()
-    assert "/accounts/password/reset/" in mailoutbox[0].body
-    assert client.post("/accounts/password/reset/", {"email": "bea@example.com"}).status_code == 302
-    link = next(word for word in mailoutbox[1].body.split() if "/reset/key/" in word)
+    link = next(word for word in mailoutbox[0].body.split() if "/invitations/" in word)
     form = client.get(link, follow=True)
     word = "a new word for bea 42"
-    assert client.post(form.request["PATH_INFO"], {"password1": word, "password2": word}).status_code == 302
+    assert client.post(form.request["PATH_INFO"], {"name": "Bea", "password": word}).status_code == 302
+    client.logout()
     assert client.login(email="bea@example.com", password=word)
 
 
-def test_a_mail_server_that_is_away_stops_nobody_from_joining_and_loses_no_letter(team, ines, settings, mailoutbox):
+def test_a_mail_server_that_is_away_stops_nobody_from_inviting_and_loses_no_letter(team, ines, settings, mailoutbox):
     there = settings.EMAIL_BACKEND
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
-    membership, new = put_member(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
-    assert (membership.user.email, new) == ("bea@example.com", True)
+    put_or_invite(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
+    assert team.invitations.get().email == "bea@example.com"
     assert mail.send_due() == 0
     settings.EMAIL_BACKEND = there
     assert mail.send_due(timezone.now() + Letter.FIRST_PAUSE) == 1

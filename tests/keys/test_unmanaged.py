@@ -87,7 +87,7 @@ def test_a_key_made_by_hand_becomes_a_lease_and_its_secret_works_on(proxy, team,
     assert not UnmanagedKey.objects.filter(pk=key.pk).exists()
     assert Letter.objects.get().to == ["alice@example.com"]
     event = AuditEvent.objects.get(action="key.imported")
-    assert (event.actor, event.facts["before"]["team"]) == ("ruth@example.com", before.team_id)
+    assert (event.actor, event.all_facts["before"]["team"]) == ("ruth@example.com", before.team_id)
     outcome = run(proxy)
     assert (outcome.live, outcome.drifted, outcome.closed) == (1, 0, ())
 

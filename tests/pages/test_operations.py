@@ -42,7 +42,8 @@ def leavers(sandbox, team, person, make_role, make_key):
     for someone in people:
         Membership.objects.create(team=team, user=someone, role="member")
     now = timezone.now()
-    held = [Departure.objects.create(user=user, team=team, at=now, due_at=now, held=True) for user in people]
+    due = now + timedelta(hours=24)
+    held = [Departure.objects.create(user=user, team=team, at=now, due_at=due, held=True) for user in people]
     for _ in range(2):
         make_key(holder=people[0])
     return held

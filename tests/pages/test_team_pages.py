@@ -7,6 +7,7 @@ from django.core import mail
 from django.urls import reverse
 
 from keys.models import State
+from keys.services import offboarding
 from portal.mail import send_due
 from teams.models import Team
 from tests.pages.conftest import form_of, text
@@ -29,10 +30,11 @@ def test_a_platform_admin_makes_a_team_and_a_stranger_gets_a_letter(ruth, as_per
         {"email": "Zoe@example.com", "role": "admin"},
         follow=True,
     )
-    assert "zoe@example.com is in Search Platform now, as team admin." in text(added)
+    assert "Invited zoe@example.com; the link is good until" in text(added)
+    assert "Invited, not here yet" in text(added)
     send_due()
     assert mail.outbox[0].to == ["zoe@example.com"]
-    assert "/accounts/password/reset/" in mail.outbox[0].body
+    assert "/invitations/" in mail.outbox[0].body
 
 
 def test_a_taken_short_name_is_said_at_its_field(team, ruth, as_person):
@@ -52,7 +54,7 @@ def test_an_address_that_is_none_is_said_at_its_field(team, ines, as_person):
 def test_a_member_sees_who_is_there_and_no_way_to_change_it(team, alice, bob, as_person):
     page = as_person(alice).get(team_url())
     assert "Bob" in text(page)
-    assert 'popovertarget="remove' not in page.content.decode()
+    assert "Take out" not in text(page)
     assert (
         as_person(alice).post(team_url("add_member"), {"email": "x@example.com", "role": "member"}).status_code == 403
     )
@@ -67,19 +69,31 @@ def test_a_member_sees_their_own_keys_there_and_an_approver_all(make_key, alice,
     assert "his" in page
 
 
+def leaving_url(person):
+    return reverse("keys:member_leaving", args=["search", person.pk])
+
+
 def test_removing_somebody_counts_the_keys_that_end_and_ends_them(make_key, alice, ines, as_person):
     lease = make_key().lease
     client = as_person(ines)
-    assert "One live key held for this team ends at once." in text(client.get(team_url()))
-    done = client.post(team_url("member", alice.pk), {"act": "remove"}, follow=True)
-    assert "Alice is out of Search Platform." in text(done)
+    assert leaving_url(alice) in client.get(team_url()).content.decode()
+    page = client.get(leaving_url(alice))
+    assert "One live key would end at once." in text(page)
+    assert "Take Alice out of Search Platform and end one key" in text(page)
+    done = client.post(leaving_url(alice), form_of(page), follow=True)
+    assert "Alice is out of Search Platform, with one live key." in text(done)
     lease.refresh_from_db()
     assert lease.state == State.REVOKED
 
 
-def test_the_last_admin_stays_and_that_is_said(team, ines, as_person):
-    page = as_person(ines).post(team_url("member", ines.pk), {"act": "remove"}, follow=True)
-    assert "last admin" in text(page)
+def test_the_last_admin_stays_and_is_told_whom_to_make_admin(team, ines, bob, as_person):
+    client = as_person(ines)
+    page = client.get(leaving_url(ines))
+    assert "Choose the next team admin" in text(page)
+    assert 'name="seen"' not in page.content.decode()
+    refused = client.post(leaving_url(ines), {"seen": offboarding.plan(ines, team=team, by=ines).mark})
+    assert refused.status_code == 409
+    assert "Make somebody else a team admin first, like Bob." in text(refused)
     assert team.memberships.filter(user=ines).exists()
 
 

@@ -11,6 +11,7 @@ import time_machine
 
 from keys.templatetags import key_history
 from portal import drawing
+from portal.models import AuditEvent
 from portal.templatetags import ui
 
 NOW = datetime(2026, 11, 20, 14, 1, tzinfo=UTC)
@@ -134,8 +135,8 @@ def test_a_bar_has_a_colour_only_when_the_budget_is_nearly_spent(used, percent, 
     assert drawing.bar(Decimal(used), None) is None
 
 
-def event(action: str, **facts: object) -> SimpleNamespace:
-    return SimpleNamespace(action=action, facts=facts)
+def event(action: str, **facts: object) -> AuditEvent:
+    return AuditEvent(action=action, facts=facts)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ from portal.models import Letter
 often = [each for each in sweeps.status() if each.every < 1]
 print(len(often) > 2 and all(each.succeeded_at for each in often), Letter.objects.filter(sent_at=None).count())
 """
-POST = "from portal import mail; print(mail.welcome('bea@example.com', 'Search', 'Ines'))"
+POST = "from portal import mail; print(mail.departures_held(['bea@example.com'], 'now'))"
 
 
 def test_the_one_web_process_runs_and_records_all_sweeps_and_sends_the_letters(tmp_path):
@@ -129,7 +129,7 @@ def test_the_one_web_process_runs_and_records_all_sweeps_and_sends_the_letters(t
         manage("shell", "--no-imports", "-c", POST, env=env)
         said = lambda: manage("shell", "--no-imports", "-c", LOOK, env=env).stdout.strip()  # noqa: E731
         eventually(lambda: said() == "True 0", "each frequent sweep has run well, and the letter is sent")
-        assert "Subject: Keydesk: you are in Search" in process.said
+        assert "Subject: Keydesk: many people lost their access at once" in process.said
         assert (ask(port) or {})["sweeps"] == "ok"
 
 

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from portal import mail
 from portal.management.commands import doctor
-from portal.models import Letter
-from teams.models import Team
+from portal.models import AuditEvent, Letter
+from teams.models import Invitation, Team
 from teams.roles import MemberRole
-from teams.services import put_member
+from teams.services.invitations import invite
 from tests.threads import together
 
 LINK = "https://keys.example.com/keys/"
@@ -296,17 +296,37 @@ def test_old_letters_are_forgotten_once_they_were_sent(db, mailoutbox):
     assert {each.key for each in Letter.objects.all()} == {"recent", "lost"}
 
 
-# --- welcome --------------------------------------------------------------------------------------
+# --- invitations ----------------------------------------------------------------------------------
 
 
-def test_a_person_is_welcomed_once_in_plain_words(team, ines, mailoutbox):
-    for role in (MemberRole.MEMBER, MemberRole.VIEWER):
-        put_member(team, email="bea@example.com", role=role, by=ines)
-    mail.welcome("bea@example.com", team.name, "Ines")
+def test_an_invitation_says_in_plain_words_who_asks_and_what_to_do(team, ines, mailoutbox):
+    invite(team, email="bea@example.com", role=MemberRole.VIEWER, by=ines)
     assert django_mail.outbox == []  # no request waits for a mail server
     mail.send_due()
     lines = mailoutbox[0].body.strip().splitlines()
     assert len(mailoutbox) == 1
-    assert lines[0] == "Ines added you to Search Platform on Keydesk, the desk for virtual keys."
-    assert lines[-1].endswith("/accounts/password/reset/")
+    assert lines[0] == "Ines invites you to Search Platform on Keydesk, the desk for virtual keys, as viewer."
+    assert lines[-1] == "If you do not know what this is about, leave it: nothing happens by itself."
     assert max(len(line) for line in lines) <= 100
+
+
+def test_the_link_of_an_invitation_is_in_the_letter_that_is_sent_and_nowhere_else(team, ines, mailoutbox):
+    invitation = invite(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
+    stored = Letter.objects.get()
+    mail.send_due()
+    secret = mailoutbox[0].body.split("/invitations/")[1].split("/")[0]
+    assert len(secret) == 43
+    kept = [*Letter.objects.values_list(), *AuditEvent.objects.values_list(), *Invitation.objects.values_list()]
+    assert secret not in str(kept)
+    assert "/invitations/" not in stored.text
+    assert invitation.digest not in mailoutbox[0].body
+
+
+def test_words_that_a_person_chose_bring_no_link_into_a_letter(team, ines, mailoutbox):
+    invitation = invite(team, email="bea@example.com", role=MemberRole.MEMBER, by=ines)
+    Letter.objects.all().delete()
+    mail.post(
+        "key-revoked:1", ["ines@example.com"], "Your key", f"{mail.LINK} invitation:{invitation.pk}:1 {mail.LINK}"
+    )
+    mail.send_due()
+    assert "/invitations/" not in mailoutbox[0].body

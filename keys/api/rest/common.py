@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from keys.models import Gateway, KeyRole, Lease
 from keys.services import leases
-from portal.errors import Invalid, PortalError
+from portal.errors import Invalid, PortalError, UnknownField
 from teams.access import require, within
 from teams.models import Team, User
 from teams.roles import Can
@@ -93,13 +93,13 @@ def actor(request: Request) -> User:
 
 
 def checked(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    """The request's body in `shape`. Raises ValidationError, also for a field that `shape` does not know."""
+    """The request's body in `shape`. Raises ValidationError, and UnknownField for what `shape` does not know."""
     if not isinstance(request.data, dict):
         raise Invalid("Send one JSON object.")
     form = shape(data=request.data)
     unknown = sorted(set(request.data) - set(form.fields))
     if unknown:
-        raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such field."))
+        raise UnknownField(unknown)
     form.is_valid(raise_exception=True)
     return dict(form.validated_data)
 
@@ -150,6 +150,20 @@ def named_person(user: User, text: str) -> User:
     found = User.objects.filter(whose(text)).filter(near).first()
     if found is None:
         raise NotThere("holder", f"There is nobody {text!r} whom you may see.")
+    return found
+
+
+def named_account(team: Team, name: str) -> User | None:
+    """The service account of the team with that name, in any case."""
+    return User.objects.filter(service_team=team, name__iexact=name.replace("\0", ""), is_active=True).first()
+
+
+def named_heir(lease: Lease, text: str) -> User:
+    """Somebody of the lease's team, by e-mail, id, or a service account's name. Raises NotThere."""
+    near = Q(memberships__team=lease.team_id) | Q(service_team=lease.team_id)
+    found = named_account(lease.team, text) or User.objects.filter(near).filter(whose(text.replace("\0", ""))).first()
+    if found is None:
+        raise NotThere("to", f"There is nobody {text!r} in {lease.team.slug}.")
     return found
 
 

@@ -18,6 +18,8 @@ from keys.api.rest.common import (
     actor,
     checked,
     exact,
+    named_account,
+    named_heir,
     named_role,
     seen_teams,
     visible_lease,
@@ -31,6 +33,7 @@ from portal.api import Pages
 from teams.models import Team, User
 
 LONGEST_SEARCH = 100  # characters
+ME = "me"
 
 
 class KeyIn(serializers.Serializer[Any]):
@@ -40,6 +43,7 @@ class KeyIn(serializers.Serializer[Any]):
     ttl = Ttl(required=False, allow_null=True)
     models = Models(required=False, allow_null=True)
     max_budget = Amount(required=False)
+    holder = serializers.CharField(max_length=254, required=False, default=ME)
     purpose = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
     name = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
 
@@ -53,12 +57,17 @@ class RotateIn(serializers.Serializer[Any]):
     replaces = serializers.IntegerField(min_value=1, required=False)
 
 
+class TransferIn(serializers.Serializer[Any]):
+    to = serializers.CharField(max_length=254)
+
+
 class ReasonIn(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=200, required=False)
 
 
 def _held_by(rows: QuerySet[Lease], value: str, asker: User) -> QuerySet[Lease]:
-    return rows.filter(Q(holder=asker) if value == "me" else whose(value, "holder__"))
+    account = Q(holder__kind=User.Kind.SERVICE, holder__name__iexact=value)
+    return rows.filter(Q(holder=asker) if value == ME else whose(value, "holder__") | account)
 
 
 def _called(rows: QuerySet[Lease], value: str, _: User) -> QuerySet[Lease]:
@@ -90,6 +99,9 @@ class KeysView(Listed[Lease]):
     def post(self, request: Request) -> Response:
         fields, by = checked(KeyIn, request), actor(request)
         team, role = _ordered(by, fields)
+        holder = by if fields["holder"] == ME else named_account(team, fields["holder"])
+        if holder is None:
+            raise serializers.ValidationError({"holder": f"{team.slug} has no service account {fields['holder']!r}."})
         ask = Ask(
             team=team,
             role=role,
@@ -99,7 +111,7 @@ class KeysView(Listed[Lease]):
             purpose=fields["purpose"],
             name=fields["name"],
         )
-        return shown_once(leases.issue(ask, holder=by, by=by), status.HTTP_201_CREATED)
+        return shown_once(leases.issue(ask, holder=holder, by=by), status.HTTP_201_CREATED)
 
 
 def _ordered(by: User, fields: dict[str, Any]) -> tuple[Team, KeyRole]:
@@ -147,6 +159,15 @@ class RotateView(KeyAct):
 
     def act(self, lease: Lease, by: User, **fields: Any) -> Response:
         return shown_once(leases.rotate(lease, by=by, **fields), status.HTTP_200_OK)
+
+
+class TransferView(KeyAct):
+    """Hand it over to another member or service account of its team; who held it has seen the secret."""
+
+    shape = TransferIn
+
+    def act(self, lease: Lease, by: User, **fields: Any) -> Response:
+        return lease_answer(leases.transfer(lease, to=named_heir(lease, fields["to"]), by=by))
 
 
 class PauseView(KeyAct):

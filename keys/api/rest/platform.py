@@ -70,7 +70,10 @@ class FindingOut(serializers.ModelSerializer[Finding]):
 
 
 class DepartureOut(serializers.ModelSerializer[Departure]):
-    """Somebody whom a provider took out of a team (null: of everything)."""
+    """Somebody whom a provider took out of a team (null: of everything).
+
+    `lowered`: they stay with `new_role`, which holds no keys; without a team that is their platform role.
+    """
 
     person = serializers.CharField(source="user.audit_name", read_only=True)
     person_id = serializers.UUIDField(source="user_id", read_only=True)
@@ -78,7 +81,10 @@ class DepartureOut(serializers.ModelSerializer[Departure]):
 
     class Meta:
         model = Departure
-        fields = ["id", "person", "person_id", "team", "role", "at", "due_at", "held", "closed_at", "outcome"]
+        fields = [
+            "id", "person", "person_id", "team", "role", "lowered", "new_role", "at", "due_at", "held", "closed_at",
+            "outcome",
+        ]  # fmt: skip
 
 
 class AllIn(serializers.Serializer[Any]):

@@ -12,7 +12,7 @@ from keys.models import Gateway, KeyRole, KeyVersion, Lease
 from keys.services import leases
 from portal.api import body
 from portal.errors import PortalError
-from teams.models import Membership, Team
+from teams.models import Invitation, Membership, Team
 
 
 class TeamOut(serializers.ModelSerializer[Team]):
@@ -31,6 +31,14 @@ class MemberOut(serializers.ModelSerializer[Membership]):
     class Meta:
         model = Membership
         fields = ["id", "email", "name", "role", "max_budget"]
+
+
+class InvitationOut(serializers.ModelSerializer[Invitation]):
+    """A place that waits for an address. The link is in the letter alone."""
+
+    class Meta:
+        model = Invitation
+        fields = ["email", "role", "expires_at"]
 
 
 class RoleOut(serializers.ModelSerializer[KeyRole]):
@@ -75,8 +83,9 @@ class LeaseOut(serializers.ModelSerializer[Lease]):
         model = Lease
         fields = [
             "id", "alias", "name", "state", "effective", "team", "role", "gateway", "holder", "holder_id", "purpose",
-            "issued_at", "expires_at", "max_expires_at", "renewed_at", "ended_at", "end_reason", "pause_reason",
-            "renewable", "models", "all_models", "max_budget", "spend", "last_used_at", "base_url", "versions",
+            "issued_at", "expires_at", "max_expires_at", "renewed_at", "handed_over_at", "ended_at", "end_reason",
+            "pause_reason", "renewable", "models", "all_models", "max_budget", "spend", "last_used_at", "base_url",
+            "versions",
         ]  # fmt: skip
 
     def get_effective(self, lease: Lease) -> bool:

@@ -12,12 +12,13 @@ from rest_framework.response import Response
 
 from keys.api.fields import Amount
 from keys.api.rest.common import Door, Listed, actor, checked, seen_teams, visible_team, whose
-from keys.api.rest.shapes import MemberOut, TeamOut
+from keys.api.rest.shapes import InvitationOut, MemberOut, TeamOut
 from keys.models.role import WINDOWS
 from portal.api import Pages
 from teams import services
-from teams.models import Team
+from teams.models import Invitation, Team
 from teams.roles import MemberRole
+from teams.services import invitations
 
 
 class TeamIn(serializers.Serializer[Any]):
@@ -69,7 +70,7 @@ class TeamView(Door):
 
 
 class MembersView(Door):
-    """Who is in the team; POST puts somebody in, or changes their role."""
+    """Who is in the team; POST puts somebody in, changes their role, or invites an address without an account."""
 
     def get(self, request: Request, slug: str) -> Response:
         people = visible_team(request, slug).memberships.select_related("user")
@@ -77,7 +78,10 @@ class MembersView(Door):
 
     def post(self, request: Request, slug: str) -> Response:
         team = visible_team(request, slug)
-        membership, new = services.put_member(team, **checked(MemberIn, request), by=actor(request))
+        put = invitations.put_or_invite(team, **checked(MemberIn, request), by=actor(request))
+        if isinstance(put, Invitation):
+            return Response({"invitation": InvitationOut(put).data}, status=status.HTTP_202_ACCEPTED)
+        membership, new = put
         return Response(MemberOut(membership).data, status=status.HTTP_201_CREATED if new else status.HTTP_200_OK)
 
 

@@ -147,7 +147,7 @@ def _setters(leases: Iterable[Lease]) -> dict[object, str]:
         Q(action__in=["team.made", "team.changed"], target_id__in=teams)
         | Q(action="member.budget_changed", target_id__in=people)
     )
-    events = list(told.only("action", "actor", "actor_id", "target_id", "at", "facts")[:MOST_EVENTS])
+    events = list(told.only("action", "actor", "actor_id", "target_id", "at", "facts", "before", "after")[:MOST_EVENTS])
     actors = {event.actor_id for event in events if event.actor_id}
     names = {str(user.pk): str(user) for user in User.objects.filter(pk__in=actors)} if actors else {}
     found: dict[object, str] = {}
@@ -165,7 +165,7 @@ def _setters(leases: Iterable[Lease]) -> dict[object, str]:
 
 
 def _facts(event: AuditEvent, name: str) -> Mapping[str, Any]:
-    found = event.facts.get(name)
+    found = event.all_facts.get(name)
     return found if isinstance(found, Mapping) else {}
 
 

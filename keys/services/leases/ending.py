@@ -120,9 +120,11 @@ def end_for(sender: object = None, *, user: User, team: Team | None = None, **_:
         held = held.filter(team=team)
     gone = [lease for lease in held.select_related("team") if not may_hold(user, lease.team)]
     graced = set(Lease.objects.in_grace(timezone.now()).filter(pk__in=[each.pk for each in gone]))
-    pause_all([lease for lease in gone if lease in graced], reason=EndReason.LEFT, seconds=gateways.PATIENCE)
+    still = Lease.objects.filter(holder=user)  # not one that was handed over meanwhile
+    blocked = [lease for lease in gone if lease in graced]
+    pause_all(blocked, reason=EndReason.LEFT, seconds=gateways.PATIENCE, still=still)
     ending = ((lease, EndReason.LEFT) for lease in gone if lease not in graced)
-    return _end_all(ending, seconds=gateways.PATIENCE)
+    return _end_all(ending, seconds=gateways.PATIENCE, still=still)
 
 
 def end_team(sender: object = None, *, team: Team, by: Actor, **_: object) -> int:
@@ -167,7 +169,7 @@ def _end(lease: Lease, *, by: Actor, reason: str, still: LeaseQuerySet | None = 
         if not lease.move(LIVE, State.REVOKING, end_reason=reason[:200], pause_reason=""):
             return []
         doomed = Intent.objects.doom(lease.versions.select_related("lease"), timezone.now())
-        audit.record("key.revocation_asked", lease, by=by, reason=reason)
+        audit.record("key.revocation_asked", lease, by=by, secret=lease.current.token_hash, reason=reason)
         letters.acted_on(lease, "revoked", by=by, reason=reason)
         if not doomed:
             intents.close(lease, timezone.now())  # nothing of it is left on the gateway

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from math import ceil
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -20,7 +23,7 @@ from keys.services.attempts import (
     try_out,
     verify_expiry,
 )
-from keys.services.errors import AlreadyIssued, EndedMeanwhile, GatewayAway
+from keys.services.errors import AlreadyIssued, EndedMeanwhile, GatewayAway, HolderLeft, TooManyKeys
 from keys.services.minting import new_alias
 from keys.services.terms import Ask, Terms, terms
 from portal import audit
@@ -29,6 +32,8 @@ from teams.access import Actor, may_hold, require
 from teams.models import Team, User
 from teams.roles import Can
 
+AN_HOUR = timedelta(hours=1)
+
 
 def open_roles(team: Team) -> Any:
     """The key roles that `team` may issue from."""
@@ -36,15 +41,17 @@ def open_roles(team: Team) -> Any:
 
 
 def issue(ask: Ask, *, holder: User, by: Actor, once: UUID | None = None) -> Issued:
-    """Issue a virtual key for `holder`, at once, within what the role gives.
+    """Issue a virtual key for `holder`, oneself or a service account of one's team, within what the role gives.
 
     `once` is a form's token: the same one again raises AlreadyIssued, with the lease.
-    Raises NotAllowed, OverLimit, ApprovalNeeded, AllowanceSpent, RoleEnded, NotConfigured, GatewayAway,
-    GatewayRefused, EndedMeanwhile. After any of them no key stays on the gateway, or an intent ends it.
+    Raises NotAllowed, HolderLeft, TooManyKeys, OverLimit, ApprovalNeeded, AllowanceSpent, RoleEnded, NotConfigured,
+    GatewayAway, GatewayRefused, EndedMeanwhile. After any of them no key stays on the gateway, or an intent ends it.
     """
     require(by, Can.ISSUE_KEY, Lease(team=ask.team, holder=holder))
     if once and (before := Lease.objects.filter(holder=holder, once=once).first()):
         raise AlreadyIssued(before)
+    if holder != by and not may_hold(holder, ask.team):
+        raise HolderLeft(f"{holder} may not hold keys of {ask.team}.", action="Choose another holder.")
     _first_problem(ask, holder)  # before the gateway is bothered
     with gateways.calling(ask.role.gateway, by=by) as line:
         teams.place(line, ask.team)
@@ -75,6 +82,7 @@ def _promise(ask: Ask, holder: User, once: UUID | None) -> Attempt:
     try:
         with transaction.atomic(durable=True):
             User.objects.select_for_update(no_key=True).get(pk=holder.pk)  # one allowance at a time is counted
+            _not_too_many(holder)
             agreed = _first_problem(ask, holder)
             now = agreed.issued_at
             lease = Lease.objects.create(
@@ -99,6 +107,21 @@ def _promise(ask: Ask, holder: User, once: UUID | None) -> Attempt:
         raise AlreadyIssued(before) from None
 
 
+def _not_too_many(holder: User) -> None:
+    """Refuse the next key of an hour that had its share; under the lock on the holder. Raises TooManyKeys.
+
+    Counted are attempts, so a script that fails is held up like one that does not.
+    """
+    most, now = settings.ISSUES_AN_HOUR, timezone.now()
+    if not most:
+        return
+    times = Lease.objects.filter(holder=holder, issued_at__gt=now - AN_HOUR).order_by("-issued_at")
+    oldest = list(times.values_list("issued_at", flat=True)[most - 1 : most])
+    if oldest:
+        wait = ceil((oldest[0] + AN_HOUR - now).total_seconds())
+        raise TooManyKeys(f"{holder} got {most} keys within an hour: no more are issued until then.", retry_after=wait)
+
+
 def _complete(attempt: Attempt, there: IssuedKey | KeyInfo, *, by: Actor) -> bool:
     """The last commit: the lease becomes active and the intent is torn up. False: it was ended meanwhile."""
     lease = attempt.version.lease
@@ -109,5 +132,8 @@ def _complete(attempt: Attempt, there: IssuedKey | KeyInfo, *, by: Actor) -> boo
         if not stands or not note_issued(attempt, there, timezone.now()):
             transaction.set_rollback(True)
             return False
-        audit.record("key.issued", lease, by=by, role=lease.role.name, expires_at=lease.expires_at, **lease.limits)
+        audit.record(
+            "key.issued", lease, by=by, secret=hash_key(attempt.secret), role=lease.role.name,
+            expires_at=lease.expires_at, **lease.limits,
+        )  # fmt: skip
     return True

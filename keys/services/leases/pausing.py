@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -93,6 +94,7 @@ def _promise(lease: Lease, old: set[State], new: State, *, by: Actor, reason: st
             if version.is_live
         ]
         done = "paused" if new == State.PAUSED else "resumed"
-        audit.record(f"key.{done}", lease, by=by, **({"reason": reason} if reason else {}))
+        said: dict[str, Any] = {"reason": reason} if reason else {}
+        audit.record(f"key.{done}", lease, by=by, secret=lease.current.token_hash, **said)
         letters.acted_on(lease, done, by=by, reason=reason)
     return promises

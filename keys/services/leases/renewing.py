@@ -137,6 +137,6 @@ def _commit(lease: Lease, until: datetime, *, by: Actor) -> Intent:
         row.renewed_at = now
         row.save(update_fields=["expires_at", "renewed_at"])
         row.versions.filter(pk=row.current.pk).update(dies_at=row.expires_at)
-        audit.record("key.renewed", row, by=by, before=before, expires_at=row.expires_at)
+        audit.record("key.renewed", row, by=by, secret=row.current.token_hash, before=before, expires_at=row.expires_at)
         letters.acted_on(row, "renewed", by=by)
         return Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=row.gateway_id, version=row.current)

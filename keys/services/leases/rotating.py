@@ -30,7 +30,7 @@ from keys.services.errors import AlreadyRotated, EndedMeanwhile, GatewayAway, Ho
 from portal import audit
 from portal.errors import Invalid
 from portal.litellm import IssuedKey, KeyInfo, KeyNotFound, LiteLLMError, hash_key
-from teams.access import Actor, may_hold, require
+from teams.access import Actor, may_hold, require, require_fresh
 from teams.roles import Can
 
 log = structlog.get_logger(__name__)
@@ -44,17 +44,18 @@ def rotate(lease: Lease, *, by: Actor, grace: timedelta = GRACE, replaces: int |
 
     REPLACE is allowed while an older secret's grace still runs, and ends that one too. `replaces` is the number of
     the version that whoever asks has seen: a form that is sent twice rotates once.
-    Raises NotAllowed, AlreadyRotated, NotNow, HolderLeft, RotationInOverlap, Invalid, GatewayAway, GatewayRefused,
-    EndedMeanwhile. After any of them the old secret is as it was.
+    Raises NotAllowed, SignInAgain, AlreadyRotated, NotNow, HolderLeft, RotationInOverlap, Invalid, GatewayAway,
+    GatewayRefused, EndedMeanwhile. After any of them the old secret is as it was.
     """
     require(by, Can.RENEW_KEY, lease)
+    require_fresh(by)
     if grace < REPLACE:
         raise Invalid("A grace period is not negative.", details={"grace": "Now, or later."})
     _check(lease, grace, replaces)  # before the gateway is bothered
     with gateways.calling(lease.gateway, by=by) as line:
         teams.place(line, lease.team)
         spent = _counter(line, lease.current)
-        attempt = _promise(lease, grace, spent, replaces)
+        attempt = _promise(lease, grace, spent, replaces, by=by)
         try:
             there = make(line, attempt)
             token = attempt.version.token_hash or hash_key(attempt.secret)
@@ -101,10 +102,11 @@ def _counter(line: gateways.Line, version: KeyVersion) -> Decimal:
     return counted(spent, resets_at, timezone.now()) or Decimal(0)  # the proxy resets up to 10 minutes late
 
 
-def _promise(lease: Lease, grace: timedelta, spent: Decimal, replaces: int | None) -> Attempt:
+def _promise(lease: Lease, grace: timedelta, spent: Decimal, replaces: int | None, *, by: Actor) -> Attempt:
     """Commit the next version and the intent that ends it, before the gateway hears of it."""
     with transaction.atomic(durable=True):
         row = Lease.objects.select_for_update().get(pk=lease.pk)
+        require(by, Can.RENEW_KEY, row)  # it may have been handed over: its next secret is the new holder's
         _check(row, grace, replaces)
         row.move({State.ACTIVE}, State.ROTATING)
         return begin(row, timezone.now(), spend=spent)
@@ -120,7 +122,7 @@ def _complete(
     now = timezone.now()
     lease = attempt.version.lease
     with transaction.atomic(durable=True):
-        if not lease.move({State.ROTATING}, State.ACTIVE):
+        if not lease.move({State.ROTATING}, State.ACTIVE, handed_over_at=None):
             return None
         old = [version for version in lease.versions.select_related("lease") if version.is_live]
         stands = may_hold(lease.holder, lease.team)
@@ -132,7 +134,10 @@ def _complete(
             shape = Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=lease.gateway_id, version=attempt.version)
             promises.append(shape)
         until = max((version.dies_at for version in old if version.dies_at), default=now)
-        audit.record("key.rotated", lease, by=by, version=attempt.version.number, grace=grace, old_ends_at=until)
+        audit.record(
+            "key.rotated", lease, by=by, secret=hash_key(attempt.secret), version=attempt.version.number, grace=grace,
+            old_ends_at=until,
+        )  # fmt: skip
         letters.acted_on(lease, "rotated", by=by)
     return promises
 

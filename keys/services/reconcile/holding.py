@@ -31,9 +31,9 @@ from portal import audit, mail
 from portal.errors import Conflict
 from portal.litellm import KeyInfo, KeyNotFound
 from portal.models import Installation
+from teams import access
 from teams.access import SYSTEM, Actor, require
-from teams.models import User
-from teams.roles import Can, PlatformRole
+from teams.roles import Can
 
 GAP = timedelta(hours=1)  # without a sweep; a shorter one is a restart, or an update
 CHECKING = "Checking after a pause: a database that was restored looks like one whose sweeps stood still."
@@ -183,7 +183,8 @@ def revoke_unknown(gateway: Gateway, hashes: Collection[str], *, by: Actor) -> i
             raise NotUnknown("One of these keys is not of this installation. It is not ours to end.")
         tokens = [key.token for key in there]
         with transaction.atomic(durable=True):  # before the gateway hears of it
-            audit.record("gateway.unknown_keys_doomed", gateway, by=by, keys=tokens)
+            for token in tokens:
+                audit.record("gateway.unknown_key_doomed", gateway, by=by, secret=token)
         for start in range(0, len(tokens), BATCH):
             with suppress(KeyNotFound):
                 line.client.keys.delete(tokens[start : start + BATCH])
@@ -198,5 +199,4 @@ def revoke_unknown(gateway: Gateway, hashes: Collection[str], *, by: Actor) -> i
 
 def platform_admins() -> list[str]:
     """Their addresses."""
-    admins = User.objects.filter(platform_role=PlatformRole.ADMIN, is_active=True).exclude(email=None)
-    return [user.email or "" for user in admins]
+    return [user.email or "" for user in access.platform_admins()]

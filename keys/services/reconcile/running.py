@@ -210,7 +210,9 @@ def _revoke(orphans: Iterable[KeyVersion], *, by: Actor) -> list[str]:
             due = {"due_at": timezone.now(), "gateway_id": version.lease.gateway_id}
             promise, new = Intent.objects.get_or_create(kind=Intent.Kind.GONE, version=version, defaults=due)
             if new:
-                audit.record("key.orphan_doomed", version.lease, by=by, version=version.number)
+                audit.record(
+                    "key.orphan_doomed", version.lease, by=by, secret=version.token_hash, version=version.number
+                )
                 promises.append(promise)
                 tokens.append(version.token_hash or "")
     intents.settle(promises, seconds=intents.SWEEP_PATIENCE)
@@ -230,9 +232,12 @@ def _close(version: KeyVersion, now: datetime, *, by: Actor) -> bool:
         last = not any(each.is_live for each in lease.versions.all())
         if last:
             lease.move(closable, State.REVOKED, ended_at=now, end_reason=EndReason.VANISHED, pause_reason="")
-            audit.record("key.revoked", lease, by=by, reason=EndReason.VANISHED)
+            audit.record("key.revoked", lease, by=by, secret=version.token_hash, reason=EndReason.VANISHED)
         else:
-            audit.record("key.version_ended", lease, by=by, version=version.number, reason=EndReason.VANISHED)
+            audit.record(
+                "key.version_ended", lease, by=by, secret=version.token_hash, version=version.number,
+                reason=EndReason.VANISHED,
+            )  # fmt: skip
         mail.key_vanished(
             letters.people_of(lease), f"vanished:{version.pk}", name=str(lease), secret=version.key_name,
             last=last, gateway=str(lease.gateway), path=reverse("keys:lease", args=[lease.pk]),

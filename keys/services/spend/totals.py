@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Max, QuerySet, Sum
 
 from keys.models import Lease, SpendDay
-from teams.models import Team
+from teams.models import Team, User
 
 Of = Team | Lease | Iterable[Lease] | None  # None: everything
 
@@ -44,6 +44,12 @@ def by_member(team: Team, start: date, end: date) -> list[Total]:
     """Of each holder whose keys of the team did something, under the name in their rows; the dearest first."""
     rows = _summed(team, start, end, "holder").annotate(name=Max("holder_name")).order_by("-spend_", "name")
     return [_total(row, row["name"], holder=row["holder"]) for row in rows]
+
+
+def of_holder(holder: User, team: Team, start: date, end: date) -> Decimal:
+    """What the keys of one holder in a team spent in these days, both included; USD."""
+    rows = rows_of(team).filter(holder=holder, day__gte=start, day__lte=end)
+    return rows.aggregate(sum=Sum("spend"))["sum"] or Decimal(0)
 
 
 def rows_of(of: Of) -> QuerySet[SpendDay]:

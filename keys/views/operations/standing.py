@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.text import capfirst
 
-from keys.models import Finding, Gateway, Intent
+from keys.models import Finding, Gateway, Intent, Proposal
 from keys.models.intent import STUCK, IntentQuerySet
 from portal import sweeps
 from portal.sweeps import SweepStatus
@@ -62,6 +62,7 @@ class Standing:
     held: list[Gateway]
     listed: list[Gateway]  # with `keys`, how many
     departures: int
+    proposals: int
     findings: int
     not_ours: int
 
@@ -103,6 +104,7 @@ class Standing:
             count(self.failing, "sweep fails,sweeps fail"): self.failing,
             f"gateway {self.held[0]} is held" if len(self.held) == 1 else named: self.held,
             count(self.departures, "person waits for a decision,people wait for a decision"): self.departures,
+            count(self.proposals, "proposal waits,proposals wait"): self.proposals,
             count(self.to_end, "key should end,keys should end"): self.to_end,
             count(self.findings, "finding is open,findings are open"): self.findings,
         }
@@ -120,6 +122,7 @@ def standing() -> Standing:
         held=list(gateways.filter(held_since__isnull=False)),
         listed=gateways_with_listed(),
         departures=held_departures().order_by().values("user").distinct().count(),
+        proposals=Proposal.objects.open().count(),
         findings=open_findings().count(),
         not_ours=not_ours(),
     )

@@ -19,6 +19,8 @@ from teams import services
 from teams.access import SYSTEM
 from teams.models import Team, User
 from teams.roles import MemberRole
+from teams.services.invitations import invite
+from teams.services.people import make_person
 
 PASSWORD_FILE = "demo-password"  # noqa: S105
 
@@ -36,6 +38,7 @@ PEOPLE = {  # address before the @: name, {team: role}
     "noor": ("Noor Haddad", {"data-science": MemberRole.ADMIN}),
     "sam": ("Sam Whitfield", {"data-science": MemberRole.MEMBER}),
 }
+INVITED = "kim@keydesk.local"
 ROLES: list[dict[str, Any]] = [
     {
         "name": "coding",
@@ -95,6 +98,7 @@ class Command(BaseCommand):
         try:
             teams = {slug: _team(slug, *row) for slug, row in TEAMS.items()}
             newcomers = [person for login, row in PEOPLE.items() if (person := _person(login, *row, teams=teams))]
+            _invited(teams["search"])
             for fields in ROLES:
                 _role(gateway, dict(fields), teams)
             made = sum(_key(*row, teams=teams) for row in KEYS)
@@ -116,11 +120,17 @@ def _person(login: str, name: str, places: dict[str, MemberRole], *, teams: dict
     """The person, if they are new here."""
     email = f"{login}@keydesk.local"
     known = User.objects.filter(email=email).exists()
-    if not known:
-        User.objects.create_user(email, None, name=name)
+    person = make_person(email, name=name, by=SYSTEM)
     for slug, role in places.items():
         services.put_member(teams[slug], email=email, role=role, by=SYSTEM)
-    return None if known else User.objects.get(email=email)
+    return None if known else person
+
+
+def _invited(team: Team) -> None:
+    """Somebody who has not come yet."""
+    known = User.objects.filter(email=INVITED).exists() or team.invitations.filter(email=INVITED).exists()
+    if not known:
+        invite(team, email=INVITED, role=MemberRole.MEMBER, by=User.objects.get(email="ines@keydesk.local"))
 
 
 def _role(gateway: Gateway, fields: dict[str, Any], teams: dict[str, Team]) -> None:

@@ -27,9 +27,11 @@ from portal.errors import PortalError
 from portal.health import ask_broker, ask_database
 from portal.models import Letter
 from portal.secrets import EncryptedTextField
+from teams import mfa
 from teams.access import SYSTEM
 from teams.models import User
 from teams.roles import PlatformRole
+from teams.sso import checkup
 
 PRIVATE = ("secret.key", "encryption.keys", "keydesk.sqlite3", "sandbox.sqlite3", "first-password")
 WORKER_LIMIT = 2.0  # seconds for workers to answer
@@ -75,7 +77,7 @@ def _everything() -> Iterator[Finding]:
     for found in database():
         usable = usable and not found.do
         yield found
-    for look in (stored_secrets, sweep_rows, letters, gateway_rows, people) if usable else ():
+    for look in (stored_secrets, sweep_rows, letters, gateway_rows, people, sign_in) if usable else ():
         yield from look()
 
 
@@ -141,6 +143,11 @@ def stored_secrets() -> Iterator[Finding]:
                 yield Finding("encryption", f"{rows}, {keys}", str(trouble))
             else:
                 yield Finding("encryption", f"{rows}: {count} open with {keys}")
+    try:
+        if count := mfa.opened():
+            yield Finding("encryption", f"second factors: {count} open with {keys}")
+    except ImproperlyConfigured as trouble:
+        yield Finding("encryption", f"second factors, {keys}", str(trouble))
 
 
 def shared_cache() -> Iterator[Finding]:
@@ -234,5 +241,16 @@ def people() -> Iterator[Finding]:
     admins = User.objects.filter(platform_role=PlatformRole.ADMIN, is_active=True).count()
     if admins:
         yield Finding("admins", f"{admins} platform admin(s)")
+        if settings.SECOND_ADMIN and admins < 2:
+            yield Finding(
+                "second admin",
+                "KEYDESK_SECOND_ADMIN is set, and there is one platform admin: nobody can confirm what they propose",
+                "Make somebody else a platform admin, or unset it.",
+            )
     else:
         yield Finding("admins", "none", "Set KEYDESK_ADMIN_EMAIL and KEYDESK_ADMIN_PASSWORD, start again.")
+
+
+def sign_in() -> Iterator[Finding]:
+    for part, said, do in checkup.findings():
+        yield Finding(part, said, do)

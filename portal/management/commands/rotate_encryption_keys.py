@@ -12,6 +12,7 @@ from django.db import models, transaction
 from django.db.models.functions import Cast
 
 from portal.secrets import EncryptedTextField
+from teams import mfa
 
 BATCH = 200  # rows locked at a time
 
@@ -26,6 +27,8 @@ class Command(BaseCommand):
                 if isinstance(field, EncryptedTextField):
                     done, seen = _rotate(model, field.name, first)
                     self.stdout.write(f"{model._meta.label}.{field.name}: {done} of {seen} written anew")
+        done, seen = mfa.seal_anew(lambda stored: _opens(first, stored))
+        self.stdout.write(f"second factors: {done} of {seen} written anew")
 
 
 def _rotate(model: type[models.Model], name: str, first: Fernet) -> tuple[int, int]:
