@@ -25,12 +25,6 @@ SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 SHOWN = ("pk", "slug", "name", "who", "user", "team", "number", "object_id")  # parts of a URL that are no secret
 
 
-class _Stranger:
-    audit_id = ""
-    audit_name = "Somebody not signed in"
-    audit_kind = "stranger"
-
-
 class RefusalMiddleware:
     """Record each refusal of somebody signed in, or of a token.
 
@@ -53,7 +47,7 @@ class RefusalMiddleware:
             if actor.is_authenticated:
                 _record(actor, actor, request, status)
             elif asks:
-                _record(_Stranger(), Installation.objects.get_or_create(pk=1)[0], request, status)
+                _record(audit.STRANGER, Installation.objects.get_or_create(pk=1)[0], request, status)
         return response
 
 

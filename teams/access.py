@@ -24,16 +24,7 @@ class System:
     litellm_id = "keydesk"
 
 
-class Stranger:
-    """Somebody who is not signed in, in the audit trail."""
-
-    audit_id = ""
-    audit_name = "Somebody not signed in"
-    audit_kind = "stranger"
-
-
 SYSTEM = System()
-STRANGER = Stranger()
 Actor: TypeAlias = User | System
 
 # What Can.ACT_FOR_SERVICE lets somebody do with keys of the team's service accounts, as if they held them.

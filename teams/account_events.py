@@ -16,7 +16,6 @@ from django.http import HttpRequest
 
 from portal import audit, mail
 from teams import mfa, sessions
-from teams.access import STRANGER
 from teams.models import User
 
 
@@ -52,7 +51,7 @@ def factor_refused(sender: Any, *, user: User, authenticator: Authenticator, **m
     """A wrong code, by who knew the password (or held the session). allauth's limit of tries bounds these rows."""
     again = bool(more.get("reauthentication"))
     with transaction.atomic():
-        by = user if again else STRANGER
+        by = user if again else audit.STRANGER
         audit.record("person.sign_in_failed", user, by=by, method=authenticator.type, again=again)
 
 

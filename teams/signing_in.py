@@ -13,7 +13,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from portal import audit, mail
 from portal.middleware import client_ip
-from teams.access import STRANGER, require_fresh
+from teams.access import require_fresh
 from teams.models import User
 
 log = structlog.get_logger(__name__)
@@ -59,6 +59,6 @@ class SigningIn(DefaultAccountAdapter):  # type: ignore[misc]
         if user is None:
             log.info("sign_in_failed", account=None)
             return
-        by = request.user if isinstance(request.user, User) else STRANGER
+        by = request.user if isinstance(request.user, User) else audit.STRANGER
         with transaction.atomic():
-            audit.record("person.sign_in_failed", user, by=by, method="password", again=by is not STRANGER)
+            audit.record("person.sign_in_failed", user, by=by, method="password", again=by is not audit.STRANGER)

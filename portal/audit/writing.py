@@ -27,7 +27,16 @@ class Origin:
     request_id: str = ""
 
 
+class Stranger:
+    """Somebody who is not signed in."""
+
+    audit_id = ""
+    audit_name = "Somebody not signed in"
+    audit_kind = "stranger"
+
+
 NOWHERE = Origin()
+STRANGER = Stranger()
 origin: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 
 

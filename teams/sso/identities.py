@@ -17,7 +17,6 @@ from portal import audit
 from portal.models import Installation
 from portal.providers import Provider
 from teams import grants
-from teams.access import STRANGER
 from teams.models import User
 from teams.sso import passwords
 from teams.sso.troubles import LastWayIn, SignInRefused
@@ -188,7 +187,7 @@ def _audited(claimed: Claimed, user: User | None = None) -> Iterator[None]:
             audit.record(
                 "sso.refused",
                 user or Installation.objects.get_or_create(pk=1)[0],
-                by=user or STRANGER,
+                by=user or audit.STRANGER,
                 provider=claimed.provider.id,
                 subject=claimed.subject,
                 address=claimed.address,
