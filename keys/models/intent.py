@@ -48,13 +48,12 @@ class IntentQuerySet(models.QuerySet["Intent"]):
         for version in versions:
             if version.ended_at is None:
                 self.filter(version=version).exclude(kind=Intent.Kind.GONE).delete()  # no look matters any more
-                taken = {"issuing": False, "due_at": now, "attempts": 0}
-                made = {**taken, "gateway_id": version.lease.gateway_id, "sent_at": version.unclear_at}
-                doomed.append(
-                    self.update_or_create(kind=Intent.Kind.GONE, version=version, defaults=taken, create_defaults=made)[
-                        0
-                    ]
-                )
+                taken: dict[str, Any] = {"issuing": False, "due_at": now, "attempts": 0}
+                if version.unclear_at:  # a send of its issue may yet land, whoever promised its end before
+                    taken["sent_at"] = version.unclear_at
+                made = {**taken, "gateway_id": version.lease.gateway_id}
+                found = {"kind": Intent.Kind.GONE, "version": version}
+                doomed.append(self.update_or_create(**found, defaults=taken, create_defaults=made)[0])
         return doomed
 
 

