@@ -29,7 +29,7 @@ demo: runtime
 	@$(BIN)/python manage.py demo
 
 test: dev
-	@$(APART) $(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(APART) $(BIN)/python -m pytest -n 3 $(ARGS)
 
 check: dev
 	$(BIN)/ruff check .

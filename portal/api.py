@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from portal.errors import Invalid, PortalError
+from portal.models import storable
 
 ACTIONS = {
     400: "Correct the request and send it again.",
@@ -45,12 +46,21 @@ def body(code: str, message: str, action: str, *, retryable: bool = False, detai
     return {
         "error": {
             "code": code,
-            "message": message,
+            "message": storable(message),
             "action": action,
             "retryable": retryable,
-            "details": details or {},
+            "details": _told(details or {}),
         }
     }
+
+
+def _told(details: Any) -> Any:
+    """Details as an answer can hold them: names and words in them may be what was sent, halves of characters too."""
+    if isinstance(details, dict):
+        return {_told(name): _told(said) for name, said in details.items()}
+    if isinstance(details, list | tuple):
+        return [_told(said) for said in details]
+    return storable(details) if isinstance(details, str) else details
 
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:

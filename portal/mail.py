@@ -58,11 +58,32 @@ def password_changed(to: str, key: str) -> None:
     )
 
 
+def address_changed(to: str, key: str, *, now: str) -> None:
+    """Tell the address of before that another one is the login."""
+    post(
+        key,
+        [to],
+        "Keydesk: your address was changed",
+        f"Your directory has changed your address at Keydesk from {to} to {now}. Sign in with that one from now on; "
+        f"this one lets nobody in any more.\n\nWas that no change of yours? Tell a platform admin at once.\n",
+    )
+
+
 def factor_changed(to: str, key: str, said: str) -> None:
     """Tell somebody what happened to their second factors; `said` is a sentence."""
     where = f"{settings.URL}{reverse('account')}"
     text = f"{said}\n\nWhat you have set up:\n{where}\n\n{_NOT_YOU}"
     post(key, [to], "Keydesk: your second factors were changed", text)
+
+
+def way_in_changed(to: str, key: str, *, provider: str, shown: str, done: str) -> None:
+    """Tell somebody that another account opens theirs, or does no more; `done` is like "connected to"."""
+    named = f" ({shown})" if shown else ""
+    then = "It signs you in here from now on." if done.startswith("connected") else "It does not sign you in any more."
+    where = f"{settings.URL}{reverse('socialaccount_connections')}"
+    said = f"An account at {provider}{named} was {done} your account {to}. {then}"
+    text = f"{said}\n\nWhat is connected:\n{where}\n\n{_NOT_YOU}"
+    post(key, [to], f"Keydesk: {provider} was {done} your account", text)
 
 
 def key_changed(to: Iterable[str], key: str, *, alias: str, done: str, actor: str, reason: str, path: str) -> None:

@@ -16,7 +16,7 @@ from structlog.contextvars import get_contextvars
 from portal.audit import Origin, origin
 from portal.errors import PortalError, SignInAgain
 from portal.ui import is_htmx
-from portal.views import problem
+from portal.views import API, problem
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -24,20 +24,27 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 def client_ip(remote: str, forwarded: str) -> str | None:
     """Who asks: the rightmost address of X-Forwarded-For that is not one of ours, as only our proxies tell the truth.
 
-    None when what is there is no address (a Unix socket).
+    A port beside it is left out. None when what is there is no address (a Unix socket, a hop that says "unknown").
     """
     trusted = [ip_network(network, strict=False) for network in settings.TRUSTED_PROXIES]
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     found = None
     for hop in [remote, *reversed(hops)]:
         try:
-            address = ip_address(hop)
-        except ValueError:
-            break
+            address = ip_address(_without_port(hop))
+        except ValueError:  # who that is, nobody knows: never the proxy that it came through
+            return None
         found = address
         if not any(address in network for network in trusted):
             break
     return str(found) if found else None
+
+
+def _without_port(hop: str) -> str:
+    """`203.0.113.5:4711` and `[2001:db8::1]:4711` without what is none of the address."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 class OriginMiddleware:
@@ -61,6 +68,19 @@ def _sign_in_again(request: HttpRequest) -> HttpResponse:
     return (HttpResponseClientRedirect if is_htmx(request) else HttpResponseRedirect)(to)
 
 
+def _leave_nul_out(request: HttpRequest) -> None:
+    """Nothing that a page is asked for has NUL in it, which PostgreSQL refuses to compare with anything.
+
+    REST and SCIM say so themselves, and forms do of what they are sent.
+    """
+    if "%00" in request.META.get("QUERY_STRING", "") and not request.path.startswith((API, "/scim/")):
+        asked = request.GET.copy()
+        for name, values in request.GET.lists():
+            asked.setlist(name, [value.replace("\0", "") for value in values])
+        asked._mutable = False
+        request.GET = asked  # type: ignore[assignment]
+
+
 class ProblemMiddleware:
     """Turn a PortalError into a page, or for htmx into a notice at the head of the page that is open."""
 
@@ -68,6 +88,7 @@ class ProblemMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        _leave_nul_out(request)
         response = self.get_response(request)
         signs_in = isinstance(response, HttpResponseRedirect) and response.url.startswith(
             resolve_url(settings.LOGIN_URL)

@@ -14,13 +14,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from portal import audit
-from portal.models import AuditEvent, Installation
+from portal.models import AuditEvent, Installation, storable
 
 log = structlog.get_logger(__name__)
 
 ACTION = "access.refused"
 AN_HOUR = timedelta(hours=1)
-MOST = 100  # events an hour and actor: more would say nothing new, and nobody shall fill the trail
+# Events an hour and actor (of strangers: and address). More would say nothing new, and nobody shall fill the trail.
+MOST = 100
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 SHOWN = ("pk", "slug", "name", "who", "user", "team", "number", "object_id")  # parts of a URL that are no secret
 
@@ -60,10 +61,12 @@ def _record(actor: Any, target: Model, request: HttpRequest, status: int) -> Non
     if right := getattr(error, "right", ""):
         facts["right"] = right
     if code == "unknown_field":
-        facts["fields"] = sorted(getattr(error, "details", {}))[:20]
+        facts["fields"] = sorted(storable(name) for name in getattr(error, "details", {}))[:20]
     if match and (named := {name: str(value)[:120] for name, value in match.kwargs.items() if name in SHOWN}):
         facts["named"] = named
     hour = AuditEvent.objects.filter(actor_id=actor.audit_id, action=ACTION, at__gt=timezone.now() - AN_HOUR)
+    if actor is audit.STRANGER:  # they share a name: one must not use up the lines of all
+        hour = hour.filter(ip=audit.origin.get().ip)
     try:
         with transaction.atomic():
             already = hour.count()

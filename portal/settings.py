@@ -373,7 +373,7 @@ refuse.scim(SCIM_TOKEN)
 INVITATIONS_AN_HOUR = env.int("KEYDESK_INVITATIONS_AN_HOUR", 50)  # letters that one person may send
 
 SECOND_ADMIN = env.bool("KEYDESK_SECOND_ADMIN", False)  # gateways, and roles without limits, need two
-ISSUES_AN_HOUR = env.int("KEYDESK_ISSUES_AN_HOUR", 100)  # keys issued to one holder; 0: no limit
+ISSUES_AN_HOUR = env.int("KEYDESK_ISSUES_AN_HOUR", 100)  # keys issued to one holder, or by one; 0: no limit
 GATEWAY_HOSTS: list[str] = env.list("KEYDESK_GATEWAY_HOSTS", [])  # host or host:port, * fits anything; empty: any
 WRONG_TOKENS = env.int("KEYDESK_WRONG_TOKENS", 30)  # from one address within a minute; the next are answered 429
 

@@ -28,7 +28,7 @@ def groups_in(claims: Mapping[str, Any], name: str) -> Groups:
         found = [found] if found else []
     if not isinstance(found, list | tuple) or len(found) > MOST:
         return None, Trouble.UNREADABLE
-    if not all(isinstance(each, str) and 0 < len(each) <= LONGEST for each in found):
+    if not all(isinstance(each, str) and 0 < len(each) <= LONGEST and _is_text(each) for each in found):
         return None, Trouble.UNREADABLE
     return list(dict.fromkeys(found)), ""
 
@@ -47,6 +47,11 @@ def groups_pasted(text: str, name: str) -> Groups:
     except RecursionError:
         return None, Trouble.UNREADABLE
     return groups_in(said, name) if isinstance(said, dict) else groups_in({"groups": said}, "groups")
+
+
+def _is_text(value: str) -> bool:
+    """Whether a database keeps it: PostgreSQL refuses NUL and halves of characters."""
+    return value.replace("\0", "").encode("utf-8", "ignore").decode() == value
 
 
 def _at(claims: Mapping[str, Any], name: str) -> tuple[Any, bool]:

@@ -82,7 +82,7 @@ def is_back(user: User, *, by: Actor) -> None:
         everywhere = Departure.objects.filter(user=user, team=None, lowered=False)
         everywhere.filter(held=True, closed_at=None).update(closed_at=timezone.now(), outcome=BACK)
         last = everywhere.filter(held=False).order_by("-pk").first()
-        if last and last.outcome not in {BACK, BY_HAND}:
+        if last and last.outcome not in {BACK, BY_HAND, Departure.BY_A_PERSON}:
             last.closed_at, last.outcome = timezone.now(), BACK
             last.save(update_fields=["closed_at", "outcome"])
             reactivate(user, by=by)
@@ -123,19 +123,24 @@ def is_last_admin(user: User) -> bool:
 def deactivate(user: User, *, by: Actor, counted: Mapping[str, Any] | None = None) -> None:
     """Let `user` do nothing any more; their keys end at once. `counted`: what was shown before, for the audit.
 
-    A team that loses its last admin is told to the platform admins. Raises NotAllowed, LastPlatformAdmin.
+    Of somebody whom a provider had ended already it means that the provider does not bring them back. A team that loses
+    its last admin is told to the platform admins. Raises NotAllowed, LastPlatformAdmin.
     """
     require(by, Can.MANAGE_PLATFORM)
+    now = timezone.now()
     with transaction.atomic():
         Installation.objects.select_for_update().get_or_create(pk=1)
         if is_last_admin(user):
             raise LastPlatformAdmin
-        if not User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
-            return
+        was_active = User.objects.filter(pk=user.pk, is_active=True).update(is_active=False)
         user.is_active = False
+        last = Departure.objects.filter(user=user, team=None, lowered=False).order_by("-pk").first()
+        if not was_active and last and last.outcome == Departure.BY_A_PERSON:
+            return
         settled_by_hand(user, None)
+        Departure.objects.create(user=user, team=None, at=now, due_at=now, closed_at=now, outcome=Departure.BY_A_PERSON)
         audit.record("person.deactivated", user, by=by, **(counted or {}))
-        for each in _administered(user):
+        for each in _administered(user) if was_active else ():
             tell_of_no_admin(each.team, by=by)
         transaction.on_commit(lambda: access_ended.send(User, user=user, team=None))
 
@@ -248,6 +253,6 @@ def _too_many(departure: Departure, now: datetime) -> bool:
     user, everywhere = departure.user, departure.team is None and not departure.lowered
     if not user.is_active:
         return False
-    lost = Departure.objects.filter(at__gt=now - WITHIN).exclude(outcome=MOOT).count()
+    lost = Departure.objects.by_providers().filter(at__gt=now - WITHIN).exclude(outcome=MOOT).count()
     lost += max(1, Membership.objects.filter(user=user).count()) if everywhere else 1
     return lost > MOST or lost > max(FEW, SHARE * Membership.objects.count())

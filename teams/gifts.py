@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
 
-from django.db.models import Q
+from django.conf import settings
+from django.db.models import Q, QuerySet
 
 from portal.errors import Conflict
 from teams.models import Grant, GroupMapping, Membership, Team, ToldGroups, User
@@ -92,6 +93,17 @@ def given_by_providers(user: User, team: Team | None) -> list[tuple[str, Gift]]:
     return [(source, gift) for source, gift in found if gift]
 
 
+def kept_by_providers(user: User, team: Team | None) -> list[tuple[str, Gift]]:
+    """What no hand may take: of `given_by_providers`, what can still be taken at the provider."""
+    speaking = _speaking()
+    return [(source, gift) for source, gift in given_by_providers(user, team) if source in speaking]
+
+
+def of_gone_providers() -> QuerySet[Grant]:
+    """What only a hand takes: its provider is gone from the settings, or names no groups any more."""
+    return Grant.objects.exclude(source__in=_speaking()).exclude(team__ended_at__isnull=False)
+
+
 def standing(user: User, team: Team | None, *, without: str | None = None, instead: str = "") -> str:
     """The strongest role that stands. `without` a source's grant, with `instead` in its place."""
     granted = Grant.objects.filter(user=user, team=team)
@@ -111,6 +123,12 @@ def strength_in(place: Place, role: str) -> int:
 
 def _strongest(place: Place, roles: Iterable[str]) -> str:
     return max(["", *roles], key=lambda role: strength_in(place, role))
+
+
+def _speaking() -> set[str]:
+    """The sources that may still say something. Any other never takes back what it gave."""
+    named = {each.id for each in settings.SSO_PROVIDERS.values() if each.groups_claim}
+    return named | ({"scim"} if settings.SCIM_TOKEN else set())
 
 
 def _of(source: str) -> Q:

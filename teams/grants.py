@@ -7,21 +7,25 @@ Locks are taken in one order: the installation's row (`departures` counts remova
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from django.db import transaction
 from django.utils import timezone
 
 from portal import audit, mail
+from portal.errors import Invalid
 from portal.models import Installation
 from teams import departures
 from teams.access import SYSTEM, Actor
-from teams.gifts import Gift, KeptByProvider, Place, gifts, given_by_providers, standing, strength_in
+from teams.gifts import Gift, KeptByProvider, Place, gifts, kept_by_providers, standing, strength_in
 from teams.models import Departure, Grant, Membership, Team, ToldGroups, User
 from teams.roles import Can, MemberRole, PlatformRole, Reach, reach, strength
 from teams.signals import access_ended
+
+GIVEN_AGAIN = "dismissed, then given again"  # outcome of a removal
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +67,10 @@ def follow(
 
     None: the claim was missing or could not be read; that changes nothing and is noted as `trouble`. A membership that
     nothing gives any more goes through `departures`: blocked, revoked after the grace, or held with its grant.
+    Raises Invalid for a service account: it has no groups.
     """
+    if user.kind != User.Kind.PERSON:
+        raise Invalid(f"{user} is a service account: no provider gives it anything.")
     with transaction.atomic():
         Installation.objects.select_for_update().get_or_create(pk=1)
         told, _ = ToldGroups.objects.get_or_create(user=user, source=source)
@@ -87,10 +94,13 @@ def apply_again(user: User, source: str, *, by: Actor) -> Outcome:
         return _apply(user, source, gifts(source, told.values), repeated=False, by=by) if told else Outcome()
 
 
-def give(user: User, team: Team, role: MemberRole, *, by: Actor) -> tuple[Membership, bool]:
+def give(
+    user: User, team: Team, role: MemberRole, *, by: Actor, counted: Mapping[str, Any] | None = None
+) -> tuple[Membership, bool]:
     """Give `role` in `team` by hand, more or less than before, at once; True: they are new in it.
 
-    Whose right it is, and whether the team keeps an admin, the caller has asked. Raises KeptByProvider.
+    Whose right it is, and whether the team keeps an admin, the caller has asked. `counted`: what was shown before, for
+    the audit. Raises KeptByProvider.
     """
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=team.pk)
@@ -103,7 +113,7 @@ def give(user: User, team: Team, role: MemberRole, *, by: Actor) -> tuple[Member
         )
         audit.record(
             "member.added" if new else "member.changed", team, by=by, person=user.audit_name, role=role,
-            before=there.role if there else None,
+            before=there.role if there else None, **(counted or {}),
         )  # fmt: skip
         departures.came_back(user, team, by=by)
         if not new:  # a viewer may not hold keys; receivers look themselves
@@ -136,10 +146,10 @@ def give_platform_role(user: User, role: PlatformRole, *, by: Actor) -> None:
 def require_not_kept(user: User, team: Team | None, role: str) -> None:
     """Refuse to leave `user` only `role` by hand where groups give more. Raises KeptByProvider.
 
-    A grant that no group gives any more is on its way out: a person may end it now.
+    A grant that no group gives any more, or whose provider is gone, may be ended by a person now.
     """
     platform = team is None
-    kept = [(source, gift) for source, gift in given_by_providers(user, team)
+    kept = [(source, gift) for source, gift in kept_by_providers(user, team)
             if strength(gift.role, platform=platform) > strength(role, platform=platform)]  # fmt: skip
     if kept and Grant.objects.filter(user=user, team=team, source__in=[source for source, _ in kept]).exists():
         raise KeptByProvider(kept)
@@ -213,6 +223,7 @@ def _apply(user: User, source: str, wanted: dict[Place, Gift], *, repeated: bool
         if grant is None or strength_in(place, gift.role) >= strength_in(place, grant.role):
             _add(user, source, gift, grant, changes, by=by)
             _bring_back(user, gift, [each for each in gone if each.team_id == place], by=by)
+            _ask_again(user, gift)
     for place, grant in have.items():
         gift_now = wanted.get(place)
         if grant.team and grant.team.ended_at:
@@ -243,12 +254,21 @@ def _bring_back(user: User, gift: Gift, gone: Iterable[Departure], *, by: Actor)
             departures.platform_role_came_back(user, by=by)
 
 
+def _ask_again(user: User, gift: Gift) -> None:
+    """What is given in full again can be lost again: what a platform admin dismissed was the loss of before."""
+    last = _last_removal(user, gift.team)
+    if last is None or last.outcome != Departure.DISMISSED:
+        return
+    if strength_in(last.team_id, gift.role) >= strength_in(last.team_id, standing(user, gift.team)):
+        Departure.objects.filter(pk=last.pk).update(outcome=GIVEN_AGAIN)
+
+
 def _take(user: User, grant: Grant, gift: Gift | None, changes: _Changes, *, repeated: bool, by: Actor) -> None:
     """Take or lower one grant; one whose loss is held, or was dismissed and is only said again, stays."""
     team, before = grant.team, Gift(grant.team, grant.role)
-    if repeated and _was_dismissed(user, team):
-        return
     left = standing(user, team, without=grant.source, instead=gift.role if gift else "")
+    if repeated and _was_dismissed(user, team, left):
+        return
     if _costs(user, team, left):
         if team is None and departures.is_last_admin(user):
             _kept_last_admin(user, grant.source, by=by)
@@ -289,10 +309,14 @@ def _settle(user: User, team: Team | None, *, by: Actor) -> None:
         settle(user, team, by=by)
 
 
-def _was_dismissed(user: User, team: Team | None) -> bool:
-    """Whether a platform admin has said that the last removal here was no removal."""
-    last = Departure.objects.filter(user=user, team=team).exclude(team=None, lowered=False).order_by("-pk").first()
-    return last is not None and last.outcome == Departure.DISMISSED
+def _was_dismissed(user: User, team: Team | None, left: str) -> bool:
+    """Whether a platform admin has said that the last removal here, which left the same, was no removal."""
+    last = _last_removal(user, team)
+    return last is not None and (last.outcome, last.new_role) == (Departure.DISMISSED, left)
+
+
+def _last_removal(user: User, team: Team | None) -> Departure | None:
+    return Departure.objects.filter(user=user, team=team).exclude(team=None, lowered=False).order_by("-pk").first()
 
 
 def _kept_last_admin(user: User, source: str = "", *, by: Actor) -> None:

@@ -17,6 +17,8 @@ from portal.views import API
 from teams import mfa, sessions
 from teams.models import User
 
+TOKENS = (API, "/scim/")  # where an Authorization header is read
+
 
 class PersonMiddleware:
     """Tell services when the person last signed in, and lead those who lack a second factor to where one is made.
@@ -35,8 +37,7 @@ class PersonMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         person, own_account = _person(request), reverse("account")
-        by_token = request.headers.get("Authorization", "").lower().startswith("bearer ")
-        if not person or by_token or request.path.startswith(own_account) or not mfa.is_needed_by(person):
+        if not person or _by_token(request) or request.path.startswith(own_account) or not mfa.is_needed_by(person):
             return None
         if request.path.startswith(API):
             error = SecondFactorNeeded()
@@ -45,6 +46,12 @@ class PersonMiddleware:
                 api.body(error.code, error.message, error.action, details=error.details), status=error.status
             )
         return (HttpResponseClientRedirect if is_htmx(request) else HttpResponseRedirect)(own_account)
+
+
+def _by_token(request: HttpRequest) -> bool:
+    """Whether a token acts here, right or wrong: with one, the doors of TOKENS take no session."""
+    shown = request.headers.get("Authorization", "").lower().startswith("bearer ")
+    return shown and request.path.startswith(TOKENS)
 
 
 def _person(request: HttpRequest) -> User | None:

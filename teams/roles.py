@@ -111,6 +111,11 @@ def reach(can: Can, role: MemberRole | PlatformRole) -> Reach:
     return next(found for column, found in zip(COLUMNS, TABLE[can], strict=True) if column is role)
 
 
+def holds_keys(role: MemberRole | PlatformRole) -> bool:
+    """Whether it may hold keys: who is given another one loses theirs."""
+    return reach(Can.ISSUE_KEY, role) is not Reach.NONE
+
+
 def leads(role: str) -> bool:
     """Whether it is a team admin's: a team keeps one of those."""
     return bool(role) and MemberRole(role) is MemberRole.ADMIN

@@ -109,6 +109,8 @@ class Lease(models.Model):
     limits = models.JSONField(default=dict)  # as issued; see KeyRole.limits()
     once = models.UUIDField(null=True, editable=False)  # the form's token: sent twice, one lease
     state = models.CharField(max_length=10, choices=State, default=State.ISSUING)
+    # Who asked for it; it stays when the key is handed over. NULL: Keydesk itself, or a version before.
+    issued_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
     issued_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     max_expires_at = models.DateTimeField()

@@ -19,9 +19,9 @@ from keys.models import Lease, SpendDay
 from portal.errors import Conflict
 from teams import departures, services
 from teams.access import Actor, admins_of, allowed, require, within
-from teams.gifts import given_by_providers
+from teams.gifts import kept_by_providers
 from teams.models import ApiToken, Invitation, Membership, Team, User
-from teams.roles import Can, PlatformRole, Reach, leads, reach
+from teams.roles import Can, MemberRole, PlatformRole, Reach, leads, reach
 
 RECENT = timedelta(days=7)
 
@@ -118,7 +118,7 @@ def plan(user: User, *, team: Team | None = None, by: Actor) -> Plan:
         unanswered=tuple(accounts.select_related("service_team").order_by("name")),
         tokens=() if team else tuple(ApiToken.objects.filter(owner=user).living(timezone.now()).order_by("name")),
         invitations=() if keeps else tuple(open_ones.order_by("email")),
-        kept_by=tuple(group for _, gift in given_by_providers(user, team) for group in gift.groups) if team else (),
+        kept_by=tuple(group for _, gift in kept_by_providers(user, team) for group in gift.groups) if team else (),
     )
 
 
@@ -144,6 +144,18 @@ def take_out(membership: Membership, *, seen: str, by: Actor) -> Plan:
     if verb is services.remove_member:
         require(by, Can.MANAGE_MEMBERS, membership.team)
     verb(membership, by=by, counted=_as_seen(found, seen).counted())
+    return found
+
+
+def lower(membership: Membership, role: MemberRole, *, seen: str, by: Actor) -> Plan:
+    """Leave somebody in a team with a role that may hold no keys. `seen`: the mark of the plan that was shown.
+
+    Raises NotAllowed, PlanChanged, LastAdmin, KeptByProvider.
+    """
+    team, user = membership.team, membership.user
+    require(by, Can.MANAGE_MEMBERS, team)
+    found = _as_seen(plan(user, team=team, by=by), seen)
+    services.put_member(team, email=user.email or "", role=role, by=by, counted=found.counted())
     return found
 
 

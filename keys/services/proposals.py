@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from keys.models import Gateway, KeyRole, Proposal
@@ -15,9 +16,12 @@ from keys.services import gateways, roles
 from keys.services.second import unpack
 from portal import audit
 from portal.errors import Conflict, Invalid, NotAllowed, PortalError
+from portal.models import AuditEvent
 from teams.access import allowed, platform_admins, require, require_fresh
 from teams.models import User
-from teams.roles import Can
+from teams.roles import Can, PlatformRole
+
+SETTLED_IN = timedelta(days=1)  # before a new platform admin confirms: time for others to see them
 
 
 class ProposalOver(Conflict):
@@ -27,7 +31,7 @@ class ProposalOver(Conflict):
 
 
 def confirm(proposal: Proposal, *, by: User) -> Gateway | KeyRole:
-    """Do what was proposed. Not by who proposed it.
+    """Do what was proposed. Not by who proposed it, nor by who became a platform admin lately: it could be a puppet.
 
     It is void when the target has changed since, or its proposer is no platform admin any more.
     Raises NotAllowed, SignInAgain, ProposalOver, and whatever the act itself raises: the proposal waits on then.
@@ -42,6 +46,13 @@ def confirm(proposal: Proposal, *, by: User) -> Gateway | KeyRole:
             right="confirm_proposal",
             who=others,
             action=ask,
+        )
+    since = _admin_since(by)
+    if since and (since >= proposal.at or since > timezone.now() - SETTLED_IN):
+        raise NotAllowed(
+            "Who confirms has been a platform admin for a day, and since before it was proposed.",
+            right="confirm_proposal",
+            action="It takes another platform admin; or propose it again when a day is over.",
         )
     with transaction.atomic():
         row = _open(proposal)
@@ -81,6 +92,17 @@ def _open(proposal: Proposal) -> Proposal:
     if row is None:
         raise ProposalOver
     return row
+
+
+def _admin_since(user: User) -> datetime | None:
+    """When `user` last became a platform admin, or came back as one; None: always was, as far as the trail reaches."""
+    became = Q(action="person.platform_role_changed", after=PlatformRole.ADMIN.value) & ~Q(
+        before=PlatformRole.ADMIN.value
+    )
+    last = AuditEvent.objects.filter(
+        became | Q(action="person.reactivated"), target_type="user", target_id=str(user.pk)
+    ).first()
+    return last.at if last else None
 
 
 def _decide(row: Proposal, outcome: Proposal.Outcome, *, by: User, reason: str = "") -> None:

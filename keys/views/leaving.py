@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
@@ -20,7 +20,7 @@ from teams import departures
 from teams.access import allowed, require
 from teams.models import User
 from teams.requests import SignedIn
-from teams.roles import Can
+from teams.roles import Can, MemberRole, holds_keys
 from teams.views.teams import visible_team
 
 
@@ -50,35 +50,52 @@ def person_leaving(request: SignedIn, pk: UUID) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def member_leaving(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
-    """Out of one team: somebody, by its admins, or oneself."""
+    """Out of one team: somebody, by its admins, or oneself; with `role`, still in it, as somebody without keys."""
     team = visible_team(request, slug)
     membership = get_object_or_404(team.memberships.select_related("user", "team"), user=user)
     person, oneself = membership.user, membership.user_id == request.user.pk
+    role = _role(request)
 
     def show(**more: Any) -> HttpResponse:
         plan = offboarding.plan(person, team=team, by=request.user)
-        acts = oneself or allowed(request.user, Can.MANAGE_MEMBERS, team)
-        return _page(request, plan, acts=acts, **more)
+        acts = (oneself and not role) or allowed(request.user, Can.MANAGE_MEMBERS, team)
+        return _page(request, plan, acts=acts, role=role, **more)
 
     if request.method == "GET":
         return show()
+    if role:
+        lower: Callable[[str], Plan] = lambda seen: offboarding.lower(membership, role, seen=seen, by=request.user)  # noqa: E731
+        said = f"{person} is {role.label.lower()} now"
+        return _done(request, show, lower, said, "teams:team", team.slug, ended="; {} ended")
     said = f"You are out of {team}" if oneself else f"{person} is out of {team}"
     back = "teams:team" if allowed(request.user, Can.SEE_PLATFORM) or not oneself else "teams:list"
     act: Callable[[str], Plan] = lambda seen: offboarding.take_out(membership, seen=seen, by=request.user)  # noqa: E731
     return _done(request, show, act, said, back, *([team.slug] if back == "teams:team" else []))
 
 
+def _role(request: SignedIn) -> MemberRole | None:
+    """The role that is to stay, one that may hold no keys; None: none is. Raises Http404."""
+    sent = (request.POST if request.method == "POST" else request.GET).get("role", "")
+    if not sent:
+        return None
+    if sent not in MemberRole.values or holds_keys(MemberRole(sent)):
+        raise Http404
+    return MemberRole(sent)
+
+
 def _page(
-    request: SignedIn, plan: Plan, *, acts: bool, problem: PortalError | None = None, status: int = 200
-) -> HttpResponse:
+    request: SignedIn, plan: Plan, *, acts: bool, role: MemberRole | None = None,
+    problem: PortalError | None = None, status: int = 200,
+) -> HttpResponse:  # fmt: skip
     oneself = plan.user.pk == request.user.pk
-    context = {"plan": plan, "acts": acts, "oneself": oneself, "problem": problem}
+    context = {"plan": plan, "acts": acts, "oneself": oneself, "role": role, "problem": problem}
     return render(request, "people/leaving.html", context, status=status)
 
 
 def _done(
-    request: SignedIn, show: Callable[..., HttpResponse], act: Callable[[str], Plan], said: str, *back: Any
-) -> HttpResponse:
+    request: SignedIn, show: Callable[..., HttpResponse], act: Callable[[str], Plan], said: str, *back: Any,
+    ended: str = ", with {}",
+) -> HttpResponse:  # fmt: skip
     """Act, and say how many keys ended with it; a refusal is said above the plan as it is now."""
     try:
         plan = act(request.POST.get("seen", ""))
@@ -86,6 +103,6 @@ def _done(
         raise
     except PortalError as error:
         return show(problem=error, status=error.status)
-    keys = f", with {count(plan.dies, 'live key')}" if plan.dies else ""
+    keys = ended.format(count(plan.dies, "live key")) if plan.dies else ""
     messages.success(request, f"{said}{keys}.")
     return redirect(*back)

@@ -12,7 +12,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from keys.models.lease import LIVE
 from portal.errors import NotAllowed, PortalError
@@ -63,18 +63,21 @@ def person_page(request: SignedIn, pk: UUID) -> HttpResponse:
         "platform_groups": [(source, gift.groups) for source, gift in given_by_providers(person, None)],
         "accounts": person.answers_for.filter(is_active=True).select_related("service_team").order_by("name"),
         "identities": SocialAccount.objects.filter(user=person).order_by("provider", "pk"),
-        "departures": person.departures.select_related("team")[:20],
+        "departures": person.departures.by_providers().select_related("team")[:20],
         "roles": PlatformRole.choices,
     }
     return render(request, "people/person.html", context)
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "POST"])
 def platform_role(request: SignedIn, pk: UUID) -> HttpResponse:
-    """Give a platform role by hand, or none."""
+    """Give a platform role by hand, or none. GET is the way back from a fresh sign-in: to the person's page."""
     require(request.user, Can.MANAGE_PLATFORM)
     person = get_object_or_404(User, pk=pk, kind=User.Kind.PERSON)
+    require_fresh(request.user)
+    if request.method == "GET":
+        return redirect("keys:person", person.pk)
     try:
         people.set_platform_role(person, request.POST.get("role", ""), by=request.user)
         role = person.get_platform_role_display().lower() if person.platform_role else "without a platform role"

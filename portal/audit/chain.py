@@ -66,16 +66,28 @@ def cut_mac(before: str, cut: AuditCut) -> str:
     return _mac("cut", before, cut.up_to, cut.event_id, cut.count, until, cut.head, made)
 
 
-def signature(count: int, mac: str, begun_at: datetime) -> str:
-    """What the head's row is signed with."""
-    return _mac("head", count, mac, _moment(begun_at))
+def signature(
+    count: int, mac: str, begun_at: datetime, *, unstamped: int = 0, settled: int = 0, streamed: int = 0
+) -> str:
+    """What the head's row is signed with: all that decides which acts are sealed, proved, sent and let go."""
+    return _mac("head", count, mac, _moment(begun_at), unstamped, settled, streamed)
+
+
+def sign(head: AuditHead) -> None:
+    """Sign what the head says now; the caller holds its lock, has `checked` it, and saves it."""
+    head.signature = _signature(head)
 
 
 def checked(head: AuditHead | None) -> AuditHead:
     """The head, if it is ours. Raises HeadForged."""
-    if head is None or not same(head.signature, signature(head.count, head.mac, head.begun_at)):
+    if head is None or not same(head.signature, _signature(head)):
         raise HeadForged
     return head
+
+
+def _signature(head: AuditHead) -> str:
+    more = {"unstamped": head.unstamped, "settled": head.settled, "streamed": head.streamed}
+    return signature(head.count, head.mac, head.begun_at, **more)
 
 
 def same(one: str, other: str) -> bool:

@@ -20,7 +20,15 @@ LATE = timedelta(days=1)  # after it, no act comes late any more: no transaction
 def begin(now: datetime | None = None) -> AuditHead:
     """Make the head of an empty chain. A migration does that, once: a head that is gone is never made again."""
     now = now or timezone.now()
-    return AuditHead.objects.create(pk=1, begun_at=now, signature=chain.signature(0, "", now))
+    head = AuditHead(pk=1, begun_at=now, unstamped=last_unstamped(AuditEvent))
+    chain.sign(head)
+    head.save(force_insert=True)
+    return head
+
+
+def last_unstamped(events: type[AuditEvent]) -> int:
+    """The last act without a stamp, 0 without any; `events`: the model, which a migration has of its own."""
+    return events.objects.filter(stamp="").order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def seal(*, all_of_them: bool = False) -> int:
@@ -57,11 +65,12 @@ def _batch(after: int | None) -> tuple[int, int, AuditHead]:
                 raise chain.HeadForged("Seals stand behind the head of the audit chain.")
             AuditSeal.objects.bulk_create(seals)
             head.sealed_at = timezone.now()
-            head.signature = chain.signature(head.count, head.mac, head.begun_at)
+            chain.sign(head)
             head.save(update_fields=["count", "mac", "signature", "sealed_at"])
         elif after is None and (settled := _settled(head)) > head.settled:
             head.settled = settled
-            head.save(update_fields=["settled"])
+            chain.sign(head)
+            head.save(update_fields=["settled", "signature"])
     return len(seals), events[-1].pk if events else above, head
 
 

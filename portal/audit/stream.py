@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from portal.audit import chain
 from portal.errors import Unavailable
 from portal.models import AuditCut, AuditEvent, AuditHead, AuditSeal, Installation, in_short
 
@@ -41,7 +42,7 @@ class StreamAway(Unavailable):
 def send() -> int:
     """Send what was sealed since; answers how many. A sweep that runs alone: two at once would send twice.
 
-    Raises StreamAway when the other side does not take it, and until the next try is due.
+    Raises StreamAway when the other side does not take it, and until the next try is due; HeadForged.
     """
     if not (settings.AUDIT_STREAM or settings.AUDIT_WEBHOOK):
         return 0
@@ -53,8 +54,7 @@ def send() -> int:
             _hand_over(batch)
         except Exception as error:
             raise StreamAway(_put_off(error)) from error
-        taken = {"streamed": batch[-1]["number"], "under_way": 0, "failures": 0, "due_at": None, "error": ""}
-        AuditHead.objects.filter(pk=1).update(**taken)
+        _took(batch[-1]["number"])
         sent += len(batch)
     return sent
 
@@ -69,13 +69,22 @@ def row(event: AuditEvent, **more: Any) -> dict[str, Any]:
 def _next() -> list[dict[str, Any]]:
     """The next batch; its bounds are written down first, so that a repeat has the same."""
     with transaction.atomic():
-        head = AuditHead.objects.select_for_update().get()
+        head = chain.checked(AuditHead.objects.select_for_update().filter(pk=1).first())
         cut = AuditCut.objects.last()
         start = max(head.streamed, cut.up_to if cut else 0)
         if head.under_way <= start:
             head.under_way = min(start + BATCH, head.count)
             head.save(update_fields=["under_way"])
     return list(_rows(start, head.under_way))
+
+
+def _took(number: int) -> None:
+    """Move the cursor behind the seal `number`."""
+    with transaction.atomic():
+        head = chain.checked(AuditHead.objects.select_for_update().filter(pk=1).first())
+        head.streamed, head.under_way, head.failures, head.due_at, head.error = number, 0, 0, None, ""
+        chain.sign(head)
+        head.save(update_fields=["streamed", "signature", "under_way", "failures", "due_at", "error"])
 
 
 def _rows(start: int, end: int) -> Iterator[dict[str, Any]]:

@@ -38,7 +38,7 @@ class Proof:
     first_at: datetime | None = None
     last_at: datetime | None = None
     cuts: list[AuditCut] = field(default_factory=list)
-    _begun: datetime | None = None
+    _unstamped_until: datetime | None = None
     _reached: tuple[int, str] = (0, "")
     _last: AuditEvent | None = None
 
@@ -62,7 +62,7 @@ class Proof:
             yield Fault("head", f"{forged.message} {forged.action}")
         if row := AuditHead.objects.first():
             self.count, self.head = row.count, row.mac
-            self._begun = row.begun_at
+            self._unstamped_until = row.begun_at + UPGRADING if row.unstamped else None
 
     def _check_cuts(self) -> Iterator[Fault]:
         before = ""
@@ -128,7 +128,7 @@ class Proof:
 
     def _from_before(self) -> bool:
         """Whether an act at this place of the chain may have no stamp."""
-        return bool(self._begun and self.last_at and self.last_at <= self._begun + UPGRADING)
+        return bool(self._unstamped_until and self.last_at and self.last_at <= self._unstamped_until)
 
     def _check_end(self, head: str, count: int | None) -> Iterator[Fault]:
         number, mac = self._reached

@@ -136,9 +136,10 @@ class AuditHead(models.Model):
     count = models.BigIntegerField(default=0)
     mac = models.CharField(max_length=64, blank=True)
     begun_at = models.DateTimeField()  # acts from before have no stamp
-    signature = models.CharField(max_length=64)  # over the three above
-    sealed_at = models.DateTimeField(null=True)  # the last act was sealed then
+    unstamped = models.BigIntegerField(default=0)  # the last of them; 0: there was none
     settled = models.BigIntegerField(default=0)  # all ids up to here are sealed, and old enough that none comes late
+    signature = models.CharField(max_length=64)  # over all of the above, and `streamed`
+    sealed_at = models.DateTimeField(null=True)  # the last act was sealed then
 
     streamed = models.BigIntegerField(default=0)  # number of the last seal that was sent and taken
     under_way = models.BigIntegerField(default=0)  # last seal of the batch being sent: a repeat has the same bounds

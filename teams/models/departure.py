@@ -17,6 +17,10 @@ class DepartureQuerySet(models.QuerySet["Departure"]):
         """Departures of `user` from `team`, or from everywhere, that still count."""
         return self.filter(Q(team=team) | Q(team=None), user=user, closed_at=None)
 
+    def by_providers(self) -> DepartureQuerySet:
+        """All but the marks of a person's own act."""
+        return self.exclude(outcome=Departure.BY_A_PERSON)
+
 
 class Departure(models.Model):
     """Access that an identity provider took away: keys are blocked at once, and revoked at `due_at`.
@@ -26,6 +30,7 @@ class Departure(models.Model):
     """
 
     DISMISSED = "dismissed"
+    BY_A_PERSON = "deactivated by a person"  # no removal: the mark that no provider lets them back in
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="departures")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, related_name="departures")  # NULL: everywhere

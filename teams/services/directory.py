@@ -20,13 +20,14 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
-from portal import audit
+from portal import audit, mail
 from portal.errors import Conflict, Invalid
 from portal.models import Installation
 from teams import grants
 from teams.access import System
 from teams.departures import is_back, is_last_admin, lost_by_provider
 from teams.models import DirectoryEntry, DirectoryGroup, User
+from teams.models.team import ONE_LINE
 
 SOURCE = "scim"  # of grants and mappings
 LONGEST_NAME, LONGEST_ADDRESS, LONGEST_GROUP = 150, 254, 200
@@ -80,7 +81,9 @@ class Person:
 
     @property
     def name(self) -> str:
-        return self.display_name or f"{self.given_name} {self.family_name}".strip()
+        """In one line, at most as long as an account's: letters quote it."""
+        said = self.display_name or f"{self.given_name} {self.family_name}"
+        return " ".join("".join(each if each.isprintable() else " " for each in said).split())[:LONGEST_NAME]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,10 @@ def _put_group(group: DirectoryGroup, said: Named) -> DirectoryGroup:
     name, new, old_name = said.name.strip(), group._state.adding, group.name
     if not 0 < len(name) <= LONGEST_GROUP or len(said.external_id) > LONGEST_ADDRESS:
         raise Invalid(f"A group needs a displayName of at most {LONGEST_GROUP} characters.")
+    try:
+        ONE_LINE(name)
+    except ValidationError as error:
+        raise Invalid(" ".join(error.messages)) from None
     if DirectoryGroup.objects.filter(name=name).exclude(pk=group.pk).exists():
         raise Taken(f"There is a group {name} already.")
     group.name, group.external_id = name, said.external_id
@@ -210,7 +217,8 @@ def _put_group(group: DirectoryGroup, said: Named) -> DirectoryGroup:
 def _people(ids: Iterable[str]) -> list[User]:
     """The people of the directory with these ids. Raises Invalid, naming one that is not there."""
     wanted = {_uuid(each) for each in ids}
-    found = list(User.objects.filter(pk__in=wanted, directory_entry__removed_at=None))
+    listed = DirectoryEntry.objects.filter(user__in=wanted, removed_at=None, user__kind=User.Kind.PERSON)
+    found = [entry.user for entry in listed.select_related("user")]
     missing = set(wanted) - {user.pk for user in found}
     if missing:
         raise Invalid(f"There is no user {missing.pop()}; groups within groups are not kept.")
@@ -233,7 +241,7 @@ def _hidden(said: Person) -> DirectoryEntry | None:
 def _account(said: Person) -> User:
     user = User.objects.filter(email=said.address).first()
     if user is None:
-        user = User.objects.create_user(said.address, name=said.name[:LONGEST_NAME], is_active=said.active)
+        user = User.objects.create_user(said.address, name=said.name, is_active=said.active)
         audit.record("person.made", user, by=DIRECTORY)
         if not said.active:
             lost_by_provider(user, None, grace=timedelta(0), by=DIRECTORY)
@@ -254,8 +262,8 @@ def _write(entry: DirectoryEntry, said: Person) -> None:
     if others.filter(user_name__iexact=said.user_name).exists():
         raise Taken(f"The directory has a user {said.user_name} already.")
     _readdress(entry.user, said.address)
-    if said.name and entry.user.name != said.name[:LONGEST_NAME]:
-        entry.user.name = said.name[:LONGEST_NAME]
+    if said.name and entry.user.name != said.name:
+        entry.user.name = said.name
         entry.user.save(update_fields=["name"])
     for name in ("user_name", "external_id", "given_name", "family_name", "display_name", "active"):
         setattr(entry, name, getattr(said, name))
@@ -264,14 +272,30 @@ def _write(entry: DirectoryEntry, said: Person) -> None:
 
 
 def _readdress(user: User, address: str) -> None:
-    """The login follows the directory; the address of before lets nobody in any more."""
-    if user.email == address:
+    """The login follows the directory; the address of before lets nobody in any more, and is told.
+
+    Not that of somebody whom a person made more than others: whoever reads the new mailbox could set a password.
+    Raises Protected, Taken.
+    """
+    before = user.email or ""
+    if before == address:
         return
+    if settings.BREAK_GLASS in {before, address}:
+        raise Protected(
+            f"{settings.BREAK_GLASS} is the break-glass account: no directory changes whose it is.",
+            action="Name another account in KEYDESK_BREAK_GLASS first.",
+        )
+    if user.given_platform_role:
+        raise Protected(
+            f"{before} has a platform role given by hand: no directory changes that login.",
+            action="Take the platform role in Keydesk first, and give it again afterwards.",
+        )
     if User.objects.filter(email=address).exclude(pk=user.pk).exists():
         raise Taken(f"{address} is somebody else's account.")
     apps.get_model("account", "EmailAddress").objects.filter(user_id=user.pk, email__iexact=user.email).delete()
     user.email = address
     user.save(update_fields=["email"])
+    mail.address_changed(before, f"address:{user.pk}:{timezone.now():%Y%m%d%H%M%S%f}", now=address)
 
 
 def _follow_active(entry: DirectoryEntry, was_active: bool) -> None:

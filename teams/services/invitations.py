@@ -18,7 +18,7 @@ from django.utils import timezone
 from portal import audit, links, mail
 from portal.errors import Conflict, Invalid, NotAllowed, PortalError, TooMany
 from portal.models import AuditEvent
-from teams import grants
+from teams import departures, grants
 from teams.access import Actor, allowed, require
 from teams.models import Invitation, Membership, Team, User
 from teams.models.team import ONE_LINE
@@ -40,6 +40,10 @@ class InvitationUnknown(InvitationOver):
     code, status = "invitation_unknown", HTTPStatus.NOT_FOUND
     message = "There is no such invitation."
     action = "Open the whole link of the letter again, or ask whoever invited you to send it anew."
+
+
+class InvitationNotOpened(InvitationUnknown):
+    on_record = False  # no link was shown: anybody can ask that as often as they like
 
 
 class InvitationUsed(InvitationOver):
@@ -142,6 +146,8 @@ def ticket_of(secret: str) -> str:
 
 def look(ticket: str) -> Invitation:
     """The invitation that waits for whoever has opened its link. Raises InvitationOver."""
+    if not ticket:
+        raise InvitationNotOpened
     invitation = Invitation.objects.select_related("team", "invited_by").filter(digest=ticket).first()
     if invitation is None:
         raise InvitationUnknown
@@ -242,6 +248,7 @@ def _join(invitation: Invitation, person: User) -> Membership:
         return grants.give(person, team, role, by=person)[0]
     if strength(role) > strength(there.given_role):
         Membership.objects.filter(pk=there.pk).update(given_role=role)
+        departures.came_back(person, team, by=person)  # what waits for a decision was about a provider's gift alone
     return grants.settle(person, team, by=person) or there
 
 

@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from portal import audit
 from portal.errors import Conflict, Invalid
 from teams import claims, grants
-from teams.access import Actor, require
+from teams.access import Actor, require, require_fresh
 from teams.gifts import Gift, Place, Preview, gifts_of, preview, strength_in
 from teams.models import Grant, GroupMapping, Membership, Team, ToldGroups, User
 from teams.roles import Can, MemberRole, PlatformRole
@@ -59,9 +59,11 @@ def add_mapping(
 ) -> tuple[GroupMapping, Applied]:
     """Let a group give a member role in `team`, or a platform role; whoever is in it by now has it at once.
 
-    Raises NotAllowed, Invalid, Mapped.
+    Raises NotAllowed, Invalid, Mapped, and SignInAgain for a platform role.
     """
     require(by, Can.MANAGE_PLATFORM)
+    if platform_role:
+        require_fresh(by)
     value = value.strip()
     if wrong := _wrong(source, value, team, role, platform_role):
         raise Invalid(details=wrong)

@@ -40,8 +40,10 @@ class NoAccount(Conflict):
     action = "Invite them: they make their account from the letter."
 
 
-def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[Membership, bool]:
-    """Put a person into the team, or change their role there; True: they are new in it.
+def put_member(
+    team: Team, *, email: str, role: MemberRole, by: Actor, counted: Counted | None = None
+) -> tuple[Membership, bool]:
+    """Put a person into the team, or change their role there; True: they are new in it. `counted`: as in remove_member.
 
     Raises NotAllowed, Invalid, NoAccount, LastAdmin, KeptByProvider.
     """
@@ -55,7 +57,7 @@ def put_member(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[
         there = Membership.objects.filter(team=team, user=user).first()
         if there and not leads(role):
             _keep_an_admin(there)
-        return grants.give(user, team, role, by=by)
+        return grants.give(user, team, role, by=by, counted=counted)
 
 
 def read(email: str, role: str) -> tuple[str, MemberRole]:

@@ -44,8 +44,12 @@ def reset_factors(user: User, *, by: Actor) -> int:
 
 
 def set_platform_role(user: User, role: PlatformRole | str, *, by: Actor) -> None:
-    """Give a platform role by hand, or none. Raises NotAllowed, Invalid, KeptByProvider, LastPlatformAdmin."""
+    """Give a platform role by hand, or none.
+
+    Raises NotAllowed, SignInAgain, Invalid, KeptByProvider, LastPlatformAdmin.
+    """
     require(by, Can.MANAGE_PLATFORM)
+    require_fresh(by)
     if role not in PlatformRole.values or user.kind != User.Kind.PERSON:
         raise Invalid("They cannot have such a platform role.", details={"role": "One of auditor, admin, or none."})
     grants.give_platform_role(user, PlatformRole(role), by=by)

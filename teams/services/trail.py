@@ -52,7 +52,7 @@ def trail(user: User, wanted: Wanted) -> QuerySet[AuditEvent]:
     events = AuditEvent.objects.filter(_seen(user))
     if wanted.start:
         events = events.filter(at__gte=datetime.combine(wanted.start, time.min, UTC))
-    if wanted.end:
+    if wanted.end and wanted.end < date.max:  # after that day there is none
         events = events.filter(at__lt=datetime.combine(wanted.end + timedelta(days=1), time.min, UTC))
     if wanted.action:
         of_a_kind = wanted.action.endswith(".")

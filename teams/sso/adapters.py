@@ -143,7 +143,10 @@ def _app(provider: Provider) -> SocialApp:
 
 
 def _claimed(provider: Provider, login: SocialLogin, invited: str) -> identities.Claimed:
-    """GitHub knows several addresses of a person: a proven one that counts goes first, then the primary one."""
+    """GitHub knows several addresses of a person: a proven one that counts goes first, then the primary one.
+
+    They are ASCII by now (provider.py), so that lower case makes nobody else's of them.
+    """
     told = {each.email.lower(): bool(each.verified) for each in login.email_addresses if each.email}
     proven = [address for address, verified in told.items() if verified]
     best = [address for address in proven if provider.speaks_for(address) or address == invited]
@@ -165,7 +168,7 @@ def _date_back(request: HttpRequest, shown_at: Any) -> None:
     """
     notes = request.session.get(AUTHENTICATION_METHODS_SESSION_KEY)
     if notes and isinstance(shown_at, int | float):
-        notes[-1]["at"] = min(notes[-1]["at"], float(shown_at))
+        notes[-1]["at"] = float(max(0, min(notes[-1]["at"], shown_at)))  # compared first: some fit into no float
         request.session.modified = True
 
 

@@ -13,7 +13,7 @@ from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from portal import audit
+from portal import audit, mail
 from portal.models import Installation
 from portal.providers import Provider
 from teams import grants
@@ -21,6 +21,7 @@ from teams.models import User
 from teams.sso import passwords
 from teams.sso.troubles import LastWayIn, SignInRefused
 
+FIRST = "first sign-in"
 ASK = "Ask a team admin to invite you. The letter that you get leads here again."
 
 
@@ -95,7 +96,12 @@ def disconnect(identity: SocialAccount, *, by: User) -> None:
             raise LastWayIn
         gone, _ = SocialAccount.objects.filter(pk=identity.pk).delete()
         if gone:
-            audit.record("sso.unlinked", user, by=by, provider=identity.provider, subject=identity.uid)
+            event = audit.record("sso.unlinked", user, by=by, provider=identity.provider, subject=identity.uid)
+            known = settings.SSO_PROVIDERS.get(identity.provider)
+            mail.way_in_changed(
+                user.email or "", f"sso-unlinked:{event.pk}", provider=known.name if known else identity.provider,
+                shown=identity.extra_data.get("shown", ""), done="disconnected from",
+            )  # fmt: skip
     if gone and not SocialAccount.objects.filter(user=user, provider=identity.provider).exists():
         grants.follow(user, identity.provider, [])  # nobody would ever take them back
 
@@ -110,9 +116,11 @@ def _known(claimed: Claimed) -> SocialAccount | None:
 
 def _link_or_make(claimed: Claimed, invited: str) -> SocialAccount:
     provider, is_invited = claimed.provider, bool(invited) and claimed.address == invited.lower()
-    if not claimed.address:
+    if not (claimed.address and claimed.address.isascii()):  # other letters may only look like somebody's
         raise SignInRefused(
-            "no_address", f"{provider.name} does not tell your e-mail address.", action="Let it, then sign in again."
+            "no_address",
+            f"{provider.name} does not tell your e-mail address, or one of other letters than a to z.",
+            action="Let it tell a plain one, then sign in again.",
         )
     if not claimed.verified and not is_invited:  # in the same words whether there is an account or not
         raise SignInRefused(
@@ -121,14 +129,14 @@ def _link_or_make(claimed: Claimed, invited: str) -> SocialAccount:
             action=f"With an account here: sign in as before, then connect {provider.name} from Your account."
             f" Without one: {ASK[0].lower()}{ASK[1:]}",
         )
-    owner = User.objects.filter(email__iexact=claimed.address, kind=User.Kind.PERSON).select_for_update().first()
+    owner = User.objects.filter(email=claimed.address, kind=User.Kind.PERSON).select_for_update().first()
     if owner is None:
         if not claimed.vouched and not is_invited:
             raise SignInRefused("not_invited", f"There is no account for {claimed.address} yet.", action=ASK)
         owner = User.objects.create_user(claimed.address, name=claimed.name)
         how = "invitation" if is_invited else "domain"
         audit.record("sso.account_made", owner, by=owner, provider=provider.id, how=how)
-        return _link(claimed, owner, how="first sign-in")
+        return _link(claimed, owner, how=FIRST)
     if not claimed.vouched:
         raise SignInRefused(
             "connect_first",
@@ -148,7 +156,12 @@ def _link(claimed: Claimed, user: User, *, how: str) -> SocialAccount:
             f"The account for {user.email} is connected to another person at {provider.name}.",
             action="If that was you, sign in as before and disconnect it first. Else ask a platform admin.",
         )
-    audit.record("sso.linked", user, by=user, provider=provider.id, subject=claimed.subject, how=how)
+    event = audit.record("sso.linked", user, by=user, provider=provider.id, subject=claimed.subject, how=how)
+    if how != FIRST:  # somebody else may have done it, in a session left open
+        mail.way_in_changed(
+            user.email or "", f"sso-linked:{event.pk}", provider=provider.name, shown=claimed.shown,
+            done="connected to",
+        )  # fmt: skip
     kept = {"issuer": provider.issuer, "shown": claimed.shown}
     return SocialAccount.objects.create(user=user, provider=provider.id, uid=claimed.subject, extra_data=kept)
 

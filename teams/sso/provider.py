@@ -16,6 +16,7 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.conf import settings
 from django.http import HttpRequest
 
+from portal.models import storable
 from portal.providers import Provider
 from teams.sso import calls, identities
 
@@ -36,9 +37,20 @@ class Ours:
     def get_scope(self) -> list[str]:
         return list(self.configured.scopes)
 
+    def cleanup_email_addresses(self, email: Any, addresses: list[EmailAddress], **more: Any) -> str | None:
+        """Leave out what is not plain ASCII: lower case makes a `k` of the KELVIN SIGN, and so another's address."""
+        addresses[:] = [each for each in addresses if _plain(each.email)]
+        found: str | None = super().cleanup_email_addresses(email if _plain(email) else None, addresses, **more)  # type: ignore[misc]
+        return found
+
     def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:
         """All that is kept with the identity: whose it is, and how to name it on a page."""
-        return {"issuer": self.configured.issuer, "shown": str(data.get("email") or data.get("login") or "")[:254]}
+        shown = storable(str(data.get("email") or data.get("login") or ""))
+        return {"issuer": self.configured.issuer, "shown": shown[:254]}
+
+
+def _plain(address: Any) -> bool:
+    return isinstance(address, str) and address.isascii()
 
 
 @contextmanager
@@ -82,7 +94,7 @@ class OpenIDConnectAdapter(Reads, OpenIDConnectOAuth2Adapter):  # type: ignore[m
         """
         said = self._decode_id_token(app, str(answer.get("id_token") or ""))
         subject = said.get("sub")
-        if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT:
+        if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
             raise OAuth2Error("the ID token has no subject that can be kept")
         more = self._fetch_user_info(token.token) if "userinfo_endpoint" in self.openid_config else {}
         if not isinstance(more, dict) or (more and more.get("sub") != subject):

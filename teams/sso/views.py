@@ -69,7 +69,7 @@ def _go(request: HttpRequest, provider_id: str, process: str, next_url: str | No
 
 
 def _disconnect(request: SignedIn, pk: str) -> HttpResponse:
-    if not pk.isdecimal():
+    if not (pk.isdecimal() and len(pk) < 20):
         raise Invalid("There is no such act.")
     identity = get_object_or_404(SocialAccount, pk=int(pk), user=request.user)
     provider = settings.SSO_PROVIDERS.get(identity.provider)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeAlias
@@ -30,6 +31,7 @@ from django.urls import reverse, reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from portal.errors import Invalid
 from portal.templatetags.ui import count
 from teams import mfa, sessions
 from teams.access import require_fresh
@@ -156,6 +158,16 @@ def set_password(request: SignedIn) -> HttpResponse:
     return answer
 
 
+def _readable(request: HttpRequest) -> None:
+    """Refuse what Python itself cannot read of a passkey; the forms take care of the rest. Raises Invalid."""
+    try:
+        json.loads(request.POST.get("credential", ""))
+    except json.JSONDecodeError:
+        pass
+    except (ValueError, RecursionError):  # a number of thousands of digits; nested beyond all measure
+        raise Invalid(details={"credential": "This is no answer of a passkey."}) from None
+
+
 def written(view: View) -> View:
     """What is sent is done in one transaction with its audit event; looking takes no lock."""
     in_one = transaction.atomic(view)
@@ -163,7 +175,10 @@ def written(view: View) -> View:
     @only_pages
     @wraps(view)
     def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return (in_one if request.method == "POST" else view)(request, *args, **kwargs)
+        if request.method != "POST":
+            return view(request, *args, **kwargs)
+        _readable(request)
+        return in_one(request, *args, **kwargs)
 
     return door
 

@@ -15,14 +15,15 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from portal.templatetags.ui import count
 from portal.ui import page_of, sent
-from teams.access import require
+from teams.access import require, require_fresh
 from teams.forms.mappings import ClaimsForm, MappingForm
+from teams.gifts import Gift, of_gone_providers
 from teams.models import GroupMapping, ToldGroups
 from teams.requests import SignedIn
 from teams.roles import Can
 from teams.services import mappings
 
-TROUBLED = 50  # people in the list of unreadable claims; the latest
+TROUBLED = 50  # people in the list of unreadable claims, the latest; and of what is left behind
 
 
 @login_required
@@ -35,11 +36,14 @@ def mapping_list(request: SignedIn) -> HttpResponse:
         mapping.people = people[mapping.pk]
         mapping.source_name = names.get(mapping.source, mapping.source)
     troubled = ToldGroups.objects.exclude(trouble="").select_related("user").order_by("-troubled_at")
+    left = of_gone_providers().select_related("user", "team").order_by("source", "user__email", "pk")
     context = {
         "page": page,
         "troubled": [(each, names.get(each.source, each.source)) for each in troubled[:TROUBLED]],
         "troubled_in_all": troubled.count(),
         "providers": [each.name for each in settings.SSO_PROVIDERS.values() if each.groups_claim],
+        "gone": [(each, Gift(each.team, each.role)) for each in left[:TROUBLED]],
+        "gone_in_all": left.count(),
         "scim": bool(settings.SCIM_TOKEN),
         "scim_url": f"{settings.URL}/scim/v2",
     }
@@ -50,6 +54,7 @@ def mapping_list(request: SignedIn) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_mapping(request: SignedIn) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
+    require_fresh(request.user)  # before anything is typed: one to a platform role wants it
     form = MappingForm(sent(request), initial={"value": request.GET.get("group", "")})
     if request.method == "POST" and (made := form.hand_to(mappings.add_mapping, by=request.user)):
         mapping, applied = made

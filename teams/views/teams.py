@@ -12,6 +12,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.errors import Invalid, NotAllowed, PortalError
@@ -22,7 +23,7 @@ from teams.access import allowed, reach_of, require, within
 from teams.forms.teams import HolderBudgetForm, MemberForm, TeamForm
 from teams.models import Invitation, Membership, Team
 from teams.requests import SignedIn
-from teams.roles import Can, MemberRole, Reach
+from teams.roles import Can, MemberRole, Reach, holds_keys
 from teams.services import invitations
 
 ENDED = ("revoked", "expired", "failed")
@@ -79,6 +80,9 @@ def team_page(request: SignedIn, slug: str) -> HttpResponse:
 def add_member(request: SignedIn, slug: str) -> HttpResponse:
     team, form = visible_team(request, slug), MemberForm(request.POST)
     require(request.user, Can.MANAGE_MEMBERS, team)
+    there = team.memberships.filter(user__email=request.POST.get("email", "").replace("\0", "").strip().lower()).first()
+    if there and _ends_keys(there, request.POST.get("role", "")):
+        return _shown_first(there, request.POST["role"])
     if put := form.hand_to(partial(invitations.put_or_invite, team), by=request.user):
         messages.success(request, _put(put, team))
         return redirect("teams:team", team.slug)
@@ -88,9 +92,13 @@ def add_member(request: SignedIn, slug: str) -> HttpResponse:
 @login_required
 @require_POST
 def change_member(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
-    """Change somebody's role."""
+    """Change somebody's role. One that ends keys is shown first."""
     team = visible_team(request, slug)
-    person = get_object_or_404(team.memberships.select_related("user"), user=user).user
+    membership = get_object_or_404(team.memberships.select_related("user"), user=user)
+    person = membership.user
+    require(request.user, Can.MANAGE_MEMBERS, team)
+    if _ends_keys(membership, request.POST.get("role", "")):
+        return _shown_first(membership, request.POST["role"])
     try:
         role = _member_role(request.POST.get("role", ""))
         changed, _ = services.put_member(team, email=person.email or "", role=role, by=request.user)
@@ -117,6 +125,18 @@ def holder_budget(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
         return redirect("teams:team", team.slug)
     context = {"team": team, "membership": membership, "form": form}
     return render(request, "teams/holder_budget.html", context, status=form.status)
+
+
+def _ends_keys(membership: Membership, role: str) -> bool:
+    """Whether `role` may hold no keys, and they hold live ones here."""
+    if role not in MemberRole.values or holds_keys(MemberRole(role)):
+        return False
+    return membership.team.leases.filter(holder=membership.user_id).exclude(state__in=ENDED).exists()
+
+
+def _shown_first(membership: Membership, role: str) -> HttpResponse:
+    url = reverse("keys:member_leaving", args=[membership.team.slug, membership.user_id])
+    return redirect(f"{url}?role={role}")
 
 
 def _team(request: SignedIn, team: Team, form: MemberForm, status: int = 200) -> HttpResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.db import DatabaseError
+from django.test import Client
 from django.urls import reverse
 
 from portal import audit
@@ -76,6 +77,21 @@ def test_nobody_fills_the_trail(client, scene):
     client.force_login(scene.alice)
     assert client.post("/teams/new/").status_code == 403
     assert len(refusals()) == MOST + 1
+
+
+def test_a_stranger_does_not_silence_the_record_of_other_strangers(scene):
+    nosy = Client(REMOTE_ADDR="203.0.113.7")
+    for _ in range(3):
+        assert nosy.post("/invitations/accept/").status_code == 404
+    assert refusals() == []  # without a link there is nothing to use up
+    nosy.get("/invitations/a-link-that-is-guessed/")
+    for _ in range(MOST + 2):
+        nosy.post("/invitations/accept/")
+    assert len(refusals()) == MOST
+    thief = Client(REMOTE_ADDR="198.51.100.9")
+    thief.get("/invitations/a-link-that-is-guessed/")
+    thief.post("/invitations/accept/")
+    assert refusals()[-1].ip == "198.51.100.9"
 
 
 def test_a_trail_that_cannot_be_written_refuses_no_less(client, scene, monkeypatch):

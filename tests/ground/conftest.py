@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 from psycopg import sql
 
+HERE = Path(__file__).parent
+APART = {"test_docs.py", "test_image.py", "test_make.py", "test_rooms.py", "test_start.py"}
 DATABASE = os.environ.get("DATABASE_URL", "")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts processes with an environment of its own: of it, `.ci/run` needs no second run."""
+    for item in items:
+        if item.path.parent == HERE and item.path.name in APART and not {"db", "database"} & {*item.fixturenames}:
+            item.add_marker(pytest.mark.apart)
 
 
 @pytest.fixture

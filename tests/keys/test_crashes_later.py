@@ -17,7 +17,7 @@ from keys.services import intents, leases
 from keys.services.terms import SLACK
 from portal.errors import PortalError
 from portal.litellm import faults, hash_key
-from tests.keys.test_crashes import WAYS, Killed, settled, times
+from tests.keys.test_crashes import CASES, WAYS, Killed, settled, times
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -40,7 +40,7 @@ def at_rest(proxy, team) -> Lease:
     return lease
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("proxy", "way"), CASES, indirect=["proxy"])
 @pytest.mark.parametrize("step", ["/key/update", "/key/info"])
 def test_a_renewal_cut_anywhere_ends_when_the_row_says(
     proxy, team, alice, make_key, make_role, after_horizon, step, way
@@ -76,7 +76,7 @@ def test_a_renewal_cut_anywhere_ends_when_the_row_says(
 ROTATE_STEPS = ["/v2/team/list", "/key/info", "/key/generate", "/key/update", "/model_group/info"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("proxy", "way"), CASES, indirect=["proxy"])
 @pytest.mark.parametrize("step", ROTATE_STEPS)
 def test_a_rotation_cut_anywhere_leaves_the_old_secret_or_hands_over_the_new(
     proxy, team, alice, make_key, after_horizon, step, way
@@ -112,7 +112,7 @@ def test_a_rotation_cut_anywhere_leaves_the_old_secret_or_hands_over_the_new(
         assert not Intent.objects.exists()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("proxy", "way"), CASES, indirect=["proxy"])
 @pytest.mark.parametrize("step", ["/key/delete", "/key/info"])
 def test_a_replacement_cut_anywhere_ends_the_old_secret(proxy, team, alice, make_key, after_horizon, step, way):
     first = make_key()
@@ -132,7 +132,7 @@ def test_a_replacement_cut_anywhere_ends_the_old_secret(proxy, team, alice, make
     assert proxy.keys_there(team) == {lease.current.token_hash}
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("proxy", "way"), CASES, indirect=["proxy"])
 @pytest.mark.parametrize("step", ["/key/block", "/key/info"])
 def test_a_pause_cut_anywhere_takes_effect(proxy, team, alice, make_key, after_horizon, step, way):
     issued = make_key()
@@ -144,7 +144,7 @@ def test_a_pause_cut_anywhere_takes_effect(proxy, team, alice, make_key, after_h
     assert proxy.status_of(issued.secret) == 401
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("proxy", "way"), CASES, indirect=["proxy"])
 @pytest.mark.parametrize("step", ["/key/unblock", "/key/info"])
 def test_a_resumption_cut_anywhere_takes_effect(proxy, team, alice, make_key, after_horizon, step, way):
     issued = make_key()
@@ -179,7 +179,7 @@ def test_a_pause_and_a_resumption_at_once_end_as_the_row_says(proxy, team, alice
     assert proxy.status_of(issued.secret) == (401 if lease.state == State.PAUSED else 200)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("proxy", "way"), CASES, indirect=["proxy"])
 @pytest.mark.parametrize("step", ["/key/delete", "/key/info"])
 def test_an_expiry_cut_anywhere_still_ends_the_key(proxy, team, alice, make_key, after_horizon, step, way):
     issued = make_key(ttl=timedelta(minutes=1))

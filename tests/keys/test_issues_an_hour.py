@@ -1,8 +1,9 @@
-"""A holder gets so many keys within an hour, however many ask at once, and learns when the next one is there."""
+"""Who asks for keys gets so many within an hour, however many ask at once, and learns when the next one is there."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -12,6 +13,8 @@ from keys.models import Lease
 from keys.services import leases
 from keys.services.errors import TooManyKeys
 from keys.services.terms import Ask
+from teams.models import User
+from teams.services import service_accounts
 from tests.threads import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,3 +66,34 @@ def test_many_at_once_get_no_more(sandbox, make_role, team, alice):
 
     assert sum(together(*[issue] * 6)) == 3
     assert Lease.objects.count() == 3
+
+
+def test_handing_keys_over_makes_no_room_for_more(sandbox, make_key, make_role, ines, alice):
+    role = make_role(max_live_keys=None)
+    for _ in range(3):
+        leases.transfer(make_key(role=role, holder=ines).lease, to=alice, by=ines)
+    with pytest.raises(TooManyKeys):
+        make_key(role=role, holder=ines)
+    assert make_key(role=role, holder=alice)  # who got them asked for none
+
+
+def test_service_accounts_share_the_hour_of_who_asks_for_their_keys(sandbox, make_role, team, ines):
+    ask = Ask(team=team, role=make_role(max_live_keys=None))
+    for number in range(3):
+        leases.issue(ask, holder=service_accounts.make(team, name=f"robot-{number}", by=ines), by=ines)
+    with pytest.raises(TooManyKeys, match="Ines"):
+        leases.issue(ask, holder=service_accounts.make(team, name="another", by=ines), by=ines)
+
+
+def test_many_accounts_at_once_share_it_too(sandbox, make_role, team, ines):
+    ask = Ask(team=team, role=make_role())
+    robots = [service_accounts.make(team, name=f"robot-{number}", by=ines) for number in range(5)]
+
+    def issue(robot: User) -> bool:
+        try:
+            leases.issue(ask, holder=robot, by=ines)
+        except TooManyKeys:
+            return False
+        return True
+
+    assert sum(together(*[partial(issue, robot) for robot in robots])) == 3

@@ -20,6 +20,7 @@ from teams.models import ApiToken, Grant, GroupMapping, Membership, ToldGroups
 from teams.roles import MemberRole
 from teams.services.invitations import invite
 from tests.conftest import ended
+from tests.teams.provider import okta
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -190,7 +191,8 @@ def test_leaving_a_team_oneself_ends_ones_keys_there_alone(key, team, other_team
     assert AuditEvent.objects.get(action="member.left").facts["keys"] == 1
 
 
-def test_what_a_provider_gives_is_named_and_no_hand_takes_it(team, alice, ines):
+def test_what_a_provider_gives_is_named_and_no_hand_takes_it(team, alice, ines, settings):
+    settings.SSO_PROVIDERS = {"okta": okta()}
     GroupMapping.objects.create(source="okta", value="search-devs", team=team, role=MemberRole.MEMBER)
     ToldGroups.objects.create(user=alice, source="okta", values=["search-devs"], told_at=timezone.now())
     Grant.objects.create(user=alice, source="okta", team=team, role=MemberRole.MEMBER)

@@ -17,8 +17,10 @@ from keys.services import gateways, proposals, prune, roles
 from keys.services.proposals import ProposalOver
 from portal.errors import Invalid, NotAllowed, PortalError, SecondNeeded
 from portal.models import AuditEvent, Letter
+from teams import departures
 from teams.access import SYSTEM
 from teams.roles import PlatformRole
+from teams.services import people
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,6 +87,30 @@ def test_nobody_confirms_their_own(proposed, ruth, rosa):
     with pytest.raises(IntegrityError), transaction.atomic():
         Proposal.objects.update(outcome="confirmed", decided_by=ruth)
     assert Gateway.objects.get().public_url == ""
+
+
+def test_a_platform_admin_made_for_it_does_not_confirm(proposed, ruth, person):
+    puppet = person("puppet")
+    people.set_platform_role(puppet, PlatformRole.ADMIN, by=ruth)
+    with time_machine.travel(timezone.now() + timedelta(days=3)), pytest.raises(NotAllowed, match="for a day"):
+        proposals.confirm(proposed, by=puppet)
+    assert Proposal.objects.get().outcome == ""
+
+
+@pytest.mark.parametrize("way", ["given", "back"])
+def test_a_new_platform_admin_confirms_after_a_day_what_was_proposed_since(sandbox, ruth, person, way):
+    new = person("new", PlatformRole.ADMIN if way == "back" else PlatformRole.NONE)
+    if way == "back":
+        departures.deactivate(new, by=ruth)
+        departures.reactivate(new, by=ruth)
+    else:
+        people.set_platform_role(new, PlatformRole.ADMIN, by=ruth)
+    with pytest.raises(SecondNeeded):
+        roles.make(by=ruth, gateway=sandbox.gateway, **ANY, ttl=timedelta(days=1), max_ttl=timedelta(days=2))
+    with pytest.raises(NotAllowed, match="for a day"):
+        proposals.confirm(Proposal.objects.get(), by=new)
+    with time_machine.travel(timezone.now() + timedelta(days=1, seconds=1)):
+        assert proposals.confirm(Proposal.objects.get(), by=new) == KeyRole.objects.get(name="anything")
 
 
 def test_it_is_void_when_the_target_changed_or_its_proposer_is_no_admin_any_more(proposed, ruth, rosa):

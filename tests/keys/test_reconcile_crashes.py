@@ -14,13 +14,11 @@ from keys.services.reconcile import running
 from portal.errors import PortalError
 from portal.litellm import hash_key
 from portal.models import AuditEvent, Letter
-from tests.keys.test_crashes import WAYS, Killed, settled, times
+from tests.keys.test_crashes import CASES, WAYS, Killed, settled, times
 from tests.keys.test_reconcile import forgotten, later, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STEPS = ["/key/list", "/v2/team/list", "/key/info", "/key/delete"]
-ON_BOTH = ["timeout before the effect", "timeout after the effect", "killed after the effect"]
-CASES = [("sandbox", way) for way in WAYS] + [pytest.param("live", way, marks=pytest.mark.live) for way in ON_BOTH]
 
 
 def test_two_runs_at_once_end_everything_once(sandbox, team, make_key, make_role):

@@ -14,7 +14,7 @@ from keys.services import intents, leases
 from portal import mail
 from portal.errors import PortalError
 from portal.models import AuditEvent, Letter
-from tests.keys.test_crashes import WAYS, Killed, settled
+from tests.keys.test_crashes import CASES, Killed, settled
 from tests.keys.test_crashes_later import cut
 from tests.keys.test_transfer import carol, holder_there
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 __all__ = ["carol"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("proxy", "way"), CASES, indirect=["proxy"])
 @pytest.mark.parametrize("step", ["/v2/team/list", "/key/info", "/key/update"])
 def test_a_transfer_cut_anywhere_is_followed_by_the_gateway(
     proxy, team, alice, carol, ines, make_key, after_horizon, step, way

@@ -20,9 +20,8 @@ from portal.errors import Invalid, NotAllowed, PortalError
 from portal.litellm import KeyNotFound, faults, hash_key
 from portal.models import AuditEvent, Installation, Letter
 from teams.access import SYSTEM
-from tests.keys.test_crashes import WAYS, Killed, settled, times
+from tests.keys.test_crashes import CASES, WAYS, Killed, settled, times
 from tests.keys.test_reconcile import run
-from tests.keys.test_reconcile_crashes import CASES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)

@@ -175,6 +175,18 @@ def test_who_has_to_have_one_is_led_to_it_before_anything_else(settings, client,
     assert client.get("/").status_code == 200
 
 
+def test_a_header_that_looks_like_a_token_leads_nobody_past_it(settings, client, ruth, alice):
+    settings.MFA_REQUIRED = ["all"]
+    client.force_login(ruth)
+    headers = {"Authorization": "Bearer x"}
+    assert client.get("/people/", headers=headers)["Location"] == "/accounts/"
+    role = reverse("keys:platform_role", args=[alice.pk])
+    assert client.post(role, {"role": "admin"}, headers=headers)["Location"] == "/accounts/"
+    alice.refresh_from_db()
+    assert alice.platform_role == ""
+    assert client.get("/api/v1/teams/", headers=headers).status_code == 401
+
+
 @pytest.mark.parametrize(("required", "who", "led"), [
     (["auditor"], "audra", True), (["auditor"], "ruth", False), (["all"], "alice", True), ([], "ruth", False),
 ])  # fmt: skip

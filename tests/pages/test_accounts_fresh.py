@@ -12,6 +12,8 @@ from django.urls import reverse
 from keys.services import gateways, leases
 from portal.errors import SignInAgain
 from portal.providers import Provider
+from teams.roles import PlatformRole
+from teams.services import mappings, people
 from teams.sessions import NEVER
 from tests.conftest import PASSWORD
 from tests.pages.accounts import AGAIN, code, events, give_app, later
@@ -30,6 +32,7 @@ def forms(make_key, alice):
             reverse("keys:gateway_new"),
             reverse("keys:gateway_edit", args=[lease.gateway_id]),
             reverse("keys:person_factors", args=[alice.pk]),
+            reverse("mappings:new"),
         ],
     }
 
@@ -43,6 +46,19 @@ def test_a_form_that_wants_a_fresh_sign_in_asks_before_anything_is_typed(as_pers
             for url in urls:
                 for ask in (client.get, client.post):
                     assert ask(url)["Location"] == f"{AGAIN}?next={url.replace('/', '%2F')}", url
+
+
+def test_a_platform_role_wants_one_and_leads_back_to_the_person(as_person, ruth, alice):
+    url, page = reverse("keys:platform_role", args=[alice.pk]), reverse("keys:person", args=[alice.pk])
+    client = as_person(ruth)
+    with later():
+        assert client.post(url, {"role": "admin"})["Location"] == f"{AGAIN}?next={url.replace('/', '%2F')}"
+    alice.refresh_from_db()
+    assert alice.platform_role == ""
+    assert client.get(url)["Location"] == page
+    client.post(url, {"role": "admin"})
+    alice.refresh_from_db()
+    assert alice.platform_role == "admin"
 
 
 def test_htmx_is_sent_there_as_a_whole_page(as_person, make_key, alice):
@@ -135,6 +151,10 @@ def test_services_ask_it_whatever_door_forgets(make_key, alice, ruth, sandbox):
         leases.rotate(lease, by=alice)
     with pytest.raises(SignInAgain):
         gateways.change(sandbox.gateway, by=ruth, name="other")
+    with pytest.raises(SignInAgain):
+        people.set_platform_role(alice, PlatformRole.ADMIN, by=ruth)
+    with pytest.raises(SignInAgain):
+        mappings.add_mapping(value="admins", platform_role=PlatformRole.ADMIN, by=ruth)
 
 
 def test_a_session_from_before_sign_ins_were_noted_is_not_fresh(as_person, alice):

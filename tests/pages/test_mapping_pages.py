@@ -7,7 +7,7 @@ import json
 import pytest
 
 from portal.models import AuditEvent
-from teams import grants
+from teams import grants, services
 from teams.models import GroupMapping, Membership, ToldGroups
 from tests.pages.conftest import text
 
@@ -94,6 +94,19 @@ def test_people_whose_groups_could_not_be_read_are_listed_with_what_was_wrong(ok
     assert "Map a group" not in said
     grants.follow(carol, "okta", [])
     assert "Groups that could not be read" not in text(as_person(audra).get("/mappings/"))
+
+
+def test_what_a_provider_gave_that_is_gone_from_the_settings_is_listed_until_a_hand_takes_it(
+    okta, as_person, audra, ines, person, team, settings
+):
+    GroupMapping.objects.create(source="okta", value="eng", team=team, role="member")
+    carol = person("carol")
+    grants.follow(carol, "okta", ["eng"])
+    assert "Left behind" not in text(as_person(audra).get("/mappings/"))
+    settings.SSO_PROVIDERS = {}
+    assert "Left behind Carol: Member in Search Platform (okta)" in text(as_person(audra).get("/mappings/"))
+    services.remove_member(carol.memberships.get(), by=ines)
+    assert "Left behind" not in text(as_person(audra).get("/mappings/"))
 
 
 def test_applying_again_says_when_there_was_nothing_to_do(as_person, ruth):

@@ -12,6 +12,7 @@ from keys.models import State
 from teams.models import Departure, Grant, GroupMapping, Membership, ToldGroups, User
 from teams.roles import MemberRole
 from tests.pages.conftest import HTMX, form_of, text
+from tests.teams.provider import okta
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -184,7 +185,8 @@ def test_a_member_cannot_look_at_what_another_ones_leaving_ends(alice, bob, as_p
     assert as_person(alice).post(leaving_url(bob), {"seen": ""}).status_code == 403
 
 
-def test_a_place_that_a_provider_gives_has_no_button(team, alice, ines, as_person):
+def test_a_place_that_a_provider_gives_has_no_button(team, alice, ines, as_person, settings):
+    settings.SSO_PROVIDERS = {"okta": okta()}
     GroupMapping.objects.create(source="okta", value="search-devs", team=team, role=MemberRole.MEMBER)
     ToldGroups.objects.create(user=alice, source="okta", values=["search-devs"], told_at=timezone.now())
     Grant.objects.create(user=alice, source="okta", team=team, role=MemberRole.MEMBER)

@@ -9,6 +9,7 @@ from django.urls import reverse
 from keys.models import State
 from keys.services import offboarding
 from portal.mail import send_due
+from portal.models import AuditEvent
 from teams.models import Team
 from tests.pages.conftest import form_of, text
 
@@ -71,6 +72,52 @@ def test_a_member_sees_their_own_keys_there_and_an_approver_all(make_key, alice,
 
 def leaving_url(person):
     return reverse("keys:member_leaving", args=["search", person.pk])
+
+
+@pytest.mark.parametrize("door", ["member", "add_member"])
+def test_a_role_that_holds_no_keys_shows_first_what_it_ends(make_key, team, ines, alice, as_person, door):
+    issued, client = make_key(name="laptop"), as_person(ines)
+    url = team_url(door, *([alice.pk] if door == "member" else []))
+    page = client.post(url, {"email": "Alice@example.com", "role": "viewer"}, follow=True)
+    assert page.redirect_chain == [(f"{leaving_url(alice)}?role=viewer", 302)]
+    said = text(page)
+    assert "If Alice becomes viewer of Search Platform" in said
+    assert "One live key would end at once." in said
+    assert "laptop" in said
+    issued.lease.refresh_from_db()
+    assert (team.memberships.get(user=alice).role, issued.lease.state) == ("member", State.ACTIVE)
+    done = client.post(leaving_url(alice), form_of(page), follow=True)
+    assert "Alice is viewer now; one live key ended." in text(done)
+    issued.lease.refresh_from_db()
+    assert (team.memberships.get(user=alice).role, issued.lease.state) == ("viewer", State.REVOKED)
+    event = AuditEvent.objects.get(action="member.changed")
+    assert (event.facts["keys"], event.before) == (1, "member")
+
+
+def test_what_a_role_ends_is_shown_again_when_it_has_changed(make_key, team, ines, alice, as_person):
+    make_key()
+    client = as_person(ines)
+    sent = form_of(client.get(leaving_url(alice), {"role": "viewer"}))
+    make_key()
+    again = client.post(leaving_url(alice), sent)
+    assert again.status_code == 409
+    assert "Two live keys would end at once." in text(again)
+    assert team.memberships.get(user=alice).role == "member"
+
+
+def test_nothing_is_shown_first_where_no_key_ends(team, ines, alice, as_person):
+    client = as_person(ines)
+    assert "Alice is viewer now." in text(client.post(team_url("member", alice.pk), {"role": "viewer"}, follow=True))
+    for role in ("member", "owner"):
+        assert client.get(leaving_url(alice), {"role": role}).status_code == 404
+
+
+def test_a_member_does_not_lower_anybody_there(make_key, team, alice, as_person):
+    make_key()
+    client, role = as_person(alice), {"role": "viewer"}
+    assert 'name="seen"' not in client.get(leaving_url(alice), role).content.decode()
+    assert client.post(team_url("member", alice.pk), role).status_code == 403
+    assert client.post(leaving_url(alice), role).status_code == 403
 
 
 def test_removing_somebody_counts_the_keys_that_end_and_ends_them(make_key, alice, ines, as_person):

@@ -24,6 +24,7 @@ PAGES = {
     ("post", "teams:invitation"): "302 404 404 403 403 403 403 302 403 302",
     ("get", "keys:people"): WATCHES,
     ("get", "keys:person"): WATCHES,
+    ("get", "keys:platform_role"): "302 403 403 403 403 403 403 403 403 302",  # after a fresh sign-in: to the person
     ("post", "keys:platform_role"): "302 403 403 403 403 403 403 403 403 302",
     ("get", "keys:person_leaving"): "302 403 403 200 403 403 403 403 200 200",  # vic's own, to look at
     ("post", "keys:person_leaving"): "302 403 403 403 403 403 403 403 403 302",

@@ -222,7 +222,7 @@ def test_with_the_head_set_back_as_well_only_the_published_one_tells():
             "DELETE FROM portal_auditevent WHERE id IN (SELECT event_id FROM portal_auditseal WHERE number > 3)"
         )
         cursor.execute("DELETE FROM portal_auditseal WHERE number > 3")
-    AuditHead.objects.update(**{name: before[name] for name in ("count", "mac", "signature")})
+    AuditHead.objects.filter(pk=1).update(**before)
     assert kinds() == []
     assert kinds(**told) == ["cut off"]
     acts(2)  # in their place
@@ -236,7 +236,7 @@ def test_a_head_that_was_set_back_without_the_rows_is_found():
     before = AuditHead.objects.values().get()
     acts(2)
     sealing.seal()
-    AuditHead.objects.update(**{name: before[name] for name in ("count", "mac", "signature")})
+    AuditHead.objects.filter(pk=1).update(**before)
     assert kinds() == ["head"]
     act("tried.again")
     with pytest.raises(HeadForged, match="behind the head"):
@@ -244,7 +244,16 @@ def test_a_head_that_was_set_back_without_the_rows_is_found():
     assert kinds()[0] == "head"
 
 
-@pytest.mark.parametrize("how", ["DELETE FROM portal_audithead", "UPDATE portal_audithead SET count = 2"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "DELETE FROM portal_audithead",
+        "UPDATE portal_audithead SET count = 2",
+        "UPDATE portal_audithead SET settled = 1000000",  # nothing would be sealed any more
+        "UPDATE portal_audithead SET streamed = 1000000",  # nothing would be sent any more
+        "UPDATE portal_audithead SET unstamped = 1",  # acts without a stamp would be believed
+    ],
+)
 def test_a_head_that_is_gone_or_not_ours_stops_the_sealer_and_is_told(how):
     acts(3)
     sealing.seal()
@@ -300,10 +309,19 @@ def test_acts_of_the_version_before_have_no_stamp_and_are_proved_from_then_on():
     event = act("tried.once")
     with attacker() as cursor:
         cursor.execute("UPDATE portal_auditevent SET stamp = '', salt = ''")
+        cursor.execute("DELETE FROM portal_audithead")
+    sealing.begin()  # the upgrade
     assert kinds() == []
     with attacker() as cursor:
         cursor.execute("UPDATE portal_auditevent SET actor = 'x' WHERE id = %s", [event.pk])
     assert kinds() == ["altered"]
+
+
+def test_where_no_version_was_before_an_act_without_a_stamp_is_never_believed():
+    act("tried.once")
+    with attacker() as cursor:
+        cursor.execute("UPDATE portal_auditevent SET stamp = '', salt = ''")
+    assert kinds() == ["inserted"]
 
 
 def test_missing_triggers_are_told():

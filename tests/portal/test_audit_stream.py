@@ -17,7 +17,8 @@ import time_machine
 from django.utils import timezone
 
 from portal import sweeps
-from portal.audit import sealing, stream
+from portal.audit import retention, sealing, stream
+from portal.audit.chain import HeadForged
 from portal.models import AuditHead
 from portal.tasks import stream_audit
 from tests.ground.processes import apart, manage
@@ -130,9 +131,18 @@ def test_retries_are_spread_and_the_trouble_stays_to_be_seen(hook):
     assert AuditHead.objects.get().streamed == 0
 
 
-def test_a_stream_that_was_cut_before_goes_on_from_the_cut(hook, settings):
-    from portal.audit import retention
+def test_a_cursor_that_somebody_else_moved_stops_the_stream_and_the_cut(hook, settings):
+    sealed(3)
+    AuditHead.objects.update(streamed=3)
+    with pytest.raises(HeadForged):
+        stream.send()
+    settings.AUDIT_KEEP_DAYS = 90
+    with pytest.raises(HeadForged):
+        retention.cut()
+    assert not hook.calls
 
+
+def test_a_stream_that_was_cut_before_goes_on_from_the_cut(hook, settings):
     with time_machine.travel(timezone.now() - timedelta(days=100)):
         sealed(3)
     sealed(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -10,12 +11,15 @@ from django.utils import timezone
 
 from keys.models import Lease, State
 from keys.services import leases
+from portal.errors import Invalid
 from portal.models import AuditEvent, Letter
 from teams import departures, grants, services
 from teams.access import SYSTEM
 from teams.gifts import KeptByProvider
 from teams.models import Departure, Grant, GroupMapping, Membership, Team, ToldGroups, User
 from teams.roles import MemberRole, PlatformRole
+from teams.services import people
+from tests.teams.provider import okta
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GRACE = timedelta(hours=24)
@@ -204,7 +208,74 @@ def test_a_dismissed_removal_is_asked_about_again_only_when_the_provider_says_so
     assert role_of(user, team) == ""
 
 
-def test_by_hand_nobody_takes_or_lowers_what_a_provider_gives(team, carol, ines, gives):
+def test_a_loss_that_was_dismissed_is_asked_about_when_it_happens_again_by_the_mappings(
+    team, crowd, ruth, gives, monkeypatch
+):
+    mapping, user = gives("eng"), crowd[0]
+    monkeypatch.setattr(departures, "MOST", 0)
+    grants.follow(user, "okta", ["eng"])
+    grants.follow(user, "okta", [])
+    departures.decide(Departure.objects.get(), go_on=False, by=ruth)
+    monkeypatch.undo()
+    grants.follow(user, "okta", ["eng"])
+    mapping.delete()
+    assert grants.follow(user, "okta", ["eng"]).removed
+    assert role_of(user, team) == ""
+
+
+def test_a_dismissed_loss_of_some_rights_is_no_leave_to_keep_them_when_all_are_lost(
+    team, crowd, ruth, gives, monkeypatch
+):
+    user = crowd[0]
+    gives("eng", "member")
+    everyone = gives("everyone", "viewer")
+    monkeypatch.setattr(departures, "MOST", 0)
+    grants.follow(user, "okta", ["eng", "everyone"])
+    assert grants.follow(user, "okta", ["everyone"]).held
+    departures.decide(Departure.objects.get(), go_on=False, by=ruth)
+    monkeypatch.undo()
+    assert not grants.follow(user, "okta", ["everyone"])
+    assert role_of(user, team) == "member"
+    everyone.delete()
+    assert grants.follow(user, "okta", ["everyone"]).removed
+    assert role_of(user, team) == ""
+
+
+def test_a_service_account_is_in_no_groups(team, gives):
+    gives("eng")
+    robot = User.objects.create_service_account("robot", team)
+    with pytest.raises(Invalid):
+        grants.follow(robot, "okta", ["eng"])
+
+
+@pytest.mark.parametrize("gone", [{}, {"okta": okta(groups_claim="")}])
+def test_what_a_provider_gave_that_is_gone_from_the_settings_is_taken_by_hand(
+    team, carol, ines, ruth, gives, gives_platform, settings, gone
+):
+    settings.SSO_PROVIDERS = {"okta": okta()}
+    gives("leads", "approver", source="okta")
+    gives_platform("operators")
+    grants.follow(carol, "okta", ["leads", "operators"])
+    settings.SSO_PROVIDERS = gone
+    services.remove_member(carol.memberships.get(), by=ines)
+    people.set_platform_role(carol, "", by=ruth)
+    carol.refresh_from_db()
+    assert (role_of(carol, team), carol.platform_role) == ("", "")
+    assert not Grant.objects.exists()
+
+
+@pytest.mark.parametrize("token", ["a-token", ""])
+def test_what_a_directory_gave_is_kept_from_hands_while_it_may_speak(team, carol, ines, gives, settings, token):
+    settings.SCIM_TOKEN = token
+    gives("eng", source="scim")
+    grants.follow(carol, "scim", ["eng"])
+    with contextlib.suppress(KeptByProvider):
+        services.remove_member(carol.memberships.get(), by=ines)
+    assert role_of(carol, team) == ("member" if token else "")
+
+
+def test_by_hand_nobody_takes_or_lowers_what_a_provider_gives(team, carol, ines, gives, settings):
+    settings.SSO_PROVIDERS = {"okta": okta()}
     gives("leads", "approver", source="okta")
     grants.follow(carol, "okta", ["leads"])
     there = carol.memberships.get()

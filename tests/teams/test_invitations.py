@@ -12,9 +12,9 @@ from portal import links
 from portal.errors import Conflict, Invalid, NotAllowed
 from portal.mail import INVITATION
 from portal.models import AuditEvent, Letter
-from teams import departures, services
+from teams import departures, grants, services
 from teams.access import SYSTEM
-from teams.models import Invitation, Membership, User
+from teams.models import Departure, GroupMapping, Invitation, Membership, User
 from teams.roles import MemberRole, PlatformRole
 from teams.services import invitations
 from teams.services.invitations import (
@@ -168,6 +168,21 @@ def test_it_is_void_once_whoever_sent_it_may_not_invite_any_more(team, ines, bob
     with pytest.raises(InvitationWithdrawn, match="may not invite"):
         accept_new(ticket, name="Bea", password=WORD)
     assert not User.objects.filter(email="bea@example.com").exists()
+
+
+def test_who_accepts_keeps_the_place_whatever_becomes_of_what_a_provider_gave(team, ines, person, ruth, monkeypatch):
+    GroupMapping.objects.create(source="okta", value="eng", team=team, role="member")
+    carol = person("carol")
+    grants.follow(carol, "okta", ["eng"])
+    monkeypatch.setattr(departures, "MOST", 0)
+    assert grants.follow(carol, "okta", []).held
+    held = Departure.objects.get()
+    offered = invitations.invite(team, email=carol.email, role=MemberRole.MEMBER, by=ines)
+    invitations.accept(offered.digest, by=carol)
+    with pytest.raises(departures.Decided):
+        departures.decide(held, go_on=True, by=ruth)
+    grants.follow(carol, "okta", [])
+    assert carol.memberships.get().role == "member"
 
 
 def test_an_ended_team_takes_nobody_in(team, ines, ruth):

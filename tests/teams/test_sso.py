@@ -66,6 +66,9 @@ def test_the_second_sign_in_opens_the_same_account_whatever_the_address_is_now(c
         ({"email": "carla@elsewhere.org"}, "not_invited"),
         ({"email": "carla@sub.example.com"}, "not_invited"),
         ({"email": None}, "no_address"),
+        ({"email": "\u212aate@example.com"}, "no_address"),  # a KELVIN SIGN, whose small letter is a k
+        ({"email": "ru\u017fs@example.com"}, "no_address"),
+        ({"email": "kate@\u00e9xample.com"}, "no_address"),
     ],
 )
 def test_others_get_no_account_and_are_told_what_to_do(client, provider, claims, reason):
@@ -104,6 +107,27 @@ def test_an_account_is_linked_by_a_verified_address_of_a_trusted_domain(client, 
     provider.come(client, email="Alice@Example.com")
     assert signed_in(client) == str(alice.pk)
     assert AuditEvent.objects.get(action="sso.linked").facts["how"] == "address"
+
+
+@pytest.mark.parametrize(("name", "like"), [
+    ("kate", "\u212aate@example.com"), ("russ", "ru\u017fs@example.com"), ("admin", "adm\u0131n@example.com"),
+])  # fmt: skip
+def test_an_address_that_only_looks_like_an_accounts_opens_it_not(client, provider, person, name, like):
+    person(name)
+    page = provider.come(client, email=like)
+    assert (page.status_code, signed_in(client), SocialAccount.objects.count()) == (403, None, 0)
+
+
+@pytest.mark.parametrize("claims", [
+    {"sub": "a\ud800"}, {"sub": "a\0"}, {"name": "C\ud800\0"}, {"groups": ["\ud800"]}, {"groups": ["a\0"]},
+    {"auth_time": 10**400}, {"auth_time": -(10**400)}, {"auth_time": float("nan")}, {"email": "carla@exam\0ple.com"},
+])  # fmt: skip
+def test_what_cannot_be_stored_of_a_provider_breaks_nothing(client, provider, claims):
+    client.raise_request_exception = False
+    assert provider.come(client, **claims).status_code in {302, 403, 503}
+    assert client.get("/accounts/").status_code in {200, 302}
+    for each in (SocialAccount.objects.all(), ToldGroups.objects.all(), User.objects.all()):
+        assert not [row for row in each.values_list() if "\\ud800" in repr(row) or "\\x00" in repr(row)]
 
 
 def test_an_account_of_another_domain_is_connected_from_inside_only(client, provider, alice):

@@ -14,7 +14,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
-from portal.models import AuditEvent
+from portal.models import AuditEvent, Letter
 from portal.providers import Provider
 from teams.models import Grant, GroupMapping, Membership, User
 from teams.sso import calls
@@ -196,6 +196,25 @@ class TestConnect:
         provider.back(other, provider.go(other)["state"][0])
         assert other.session["_auth_user_id"] == str(alice.pk)
 
+    def test_who_can_sign_in_by_another_way_now_is_told_so_and_again_when_it_goes(self, client, provider, alice):
+        by_password(client, "alice@example.com")
+        self.connect(client, provider)
+        letter = Letter.objects.get()
+        assert (letter.to, letter.subject) == (["alice@example.com"], "Keydesk: Okta was connected to your account")
+        assert "a.private@elsewhere.org" in letter.text
+        assert "set a new password" in letter.text
+        client.post(CONNECTIONS, {"disconnect": SocialAccount.objects.get().pk})
+        letter = Letter.objects.latest("pk")
+        assert letter.subject == "Keydesk: Okta was disconnected from your account"
+        self.connect(client, provider)
+        assert Letter.objects.count() == 3
+
+    def test_an_account_that_is_linked_by_its_address_is_told_and_a_new_one_is_not(self, client, provider, alice):
+        provider.come(client)
+        assert not Letter.objects.exists()
+        provider.come(Client(), sub="okta-2", email="alice@example.com")
+        assert Letter.objects.get().to == ["alice@example.com"]
+
     def test_who_signed_in_long_ago_signs_in_again_first(self, client, provider, alice):
         import time_machine
 
@@ -253,6 +272,11 @@ class TestDisconnect:
         settings.SSO_ONLY = True
         provider.come(client, email="alice@example.com")
         assert client.post(CONNECTIONS, {"disconnect": SocialAccount.objects.get().pk}).status_code == 409
+
+    @pytest.mark.parametrize("number", ["9" * 5000, "9" * 30, "\u0663", "-1", "x", ""])
+    def test_what_is_no_identity_is_not_there(self, client, provider, alice, number):
+        by_password(client, "alice@example.com")
+        assert client.post(CONNECTIONS, {"disconnect": number}).status_code in {404, 422}
 
     def test_somebody_elses_is_not_there(self, client, provider, alice, bob):
         theirs = SocialAccount.objects.create(user=bob, provider="okta", uid="okta-9")

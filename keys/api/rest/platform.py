@@ -222,7 +222,7 @@ class DeparturesView(PlatformDoor, Listed[Departure]):
     filters = {"held": truth("held"), "open": truth("closed_at__isnull")}
 
     def get_queryset(self) -> QuerySet[Departure]:
-        return Departure.objects.select_related("user", "team")
+        return Departure.objects.by_providers().select_related("user", "team")
 
 
 class DecideView(PlatformDoor):

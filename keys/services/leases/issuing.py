@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from keys.models import Intent, KeyRole, Lease, State
@@ -55,7 +56,7 @@ def issue(ask: Ask, *, holder: User, by: Actor, once: UUID | None = None) -> Iss
     _first_problem(ask, holder)  # before the gateway is bothered
     with gateways.calling(ask.role.gateway, by=by) as line:
         teams.place(line, ask.team)
-        attempt = _promise(ask, holder, once)
+        attempt = _promise(ask, holder, once, by=by)
         try:
             there = make(line, attempt)
             token = attempt.version.token_hash or hash_key(attempt.secret)
@@ -77,12 +78,15 @@ def _first_problem(ask: Ask, holder: User) -> Terms:
     return found
 
 
-def _promise(ask: Ask, holder: User, once: UUID | None) -> Attempt:
+def _promise(ask: Ask, holder: User, once: UUID | None, *, by: Actor) -> Attempt:
     """Commit the lease, its first version and the intent that ends it, before the gateway hears of the key."""
     try:
         with transaction.atomic(durable=True):
-            User.objects.select_for_update(no_key=True).get(pk=holder.pk)  # one allowance at a time is counted
-            _not_too_many(holder)
+            people = {holder.pk: holder} | ({by.pk: by} if isinstance(by, User) else {})
+            for pk in sorted(people):  # one allowance at a time is counted, and never two in another order
+                User.objects.select_for_update(no_key=True).get(pk=pk)
+            for person in people.values():
+                _not_too_many(person)
             agreed = _first_problem(ask, holder)
             now = agreed.issued_at
             lease = Lease.objects.create(
@@ -95,6 +99,7 @@ def _promise(ask: Ask, holder: User, once: UUID | None) -> Attempt:
                 gateway=ask.role.gateway,
                 limits=agreed.limits(ask.role),
                 once=once,
+                issued_by=by if isinstance(by, User) else None,
                 issued_at=now,
                 expires_at=agreed.expires_at,
                 max_expires_at=agreed.max_expires_at,
@@ -107,19 +112,21 @@ def _promise(ask: Ask, holder: User, once: UUID | None) -> Attempt:
         raise AlreadyIssued(before) from None
 
 
-def _not_too_many(holder: User) -> None:
-    """Refuse the next key of an hour that had its share; under the lock on the holder. Raises TooManyKeys.
+def _not_too_many(person: User) -> None:
+    """Refuse the next key of an hour that had its share; under the lock on the person. Raises TooManyKeys.
 
-    Counted are attempts, so a script that fails is held up like one that does not.
+    Counted are attempts, so a script that fails is held up like one that does not: those they asked for, whoever holds
+    the key now, and those that others asked for and gave to them at once.
     """
     most, now = settings.ISSUES_AN_HOUR, timezone.now()
     if not most:
         return
-    times = Lease.objects.filter(holder=holder, issued_at__gt=now - AN_HOUR).order_by("-issued_at")
+    theirs = Q(issued_by=person) | Q(holder=person, handed_over_at=None)
+    times = Lease.objects.filter(theirs, issued_at__gt=now - AN_HOUR).order_by("-issued_at")
     oldest = list(times.values_list("issued_at", flat=True)[most - 1 : most])
     if oldest:
         wait = ceil((oldest[0] + AN_HOUR - now).total_seconds())
-        raise TooManyKeys(f"{holder} got {most} keys within an hour: no more are issued until then.", retry_after=wait)
+        raise TooManyKeys(f"{person} got {most} keys within an hour: no more are issued until then.", retry_after=wait)
 
 
 def _complete(attempt: Attempt, there: IssuedKey | KeyInfo, *, by: Actor) -> bool:
