@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from portal.errors import NotAllowed, PortalError, SecondNeeded
 from portal.litellm import BudgetWindow, format_duration, parse_duration
 from portal.litellm.durations import InvalidDuration
+from portal.refusals import in_form
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class DeskForm(forms.Form):
         except (NotAllowed, SecondNeeded):
             raise
         except PortalError as error:
+            in_form.set(error)
             self.blame(error)
             self.status = error.status
         return None

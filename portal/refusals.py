@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from portal import audit
+from portal.errors import PortalError
 from portal.models import AuditEvent, Installation, storable
 
 log = structlog.get_logger(__name__)
@@ -22,6 +24,7 @@ ACTION = "access.refused"
 AN_HOUR = timedelta(hours=1)
 # Events an hour and actor (of strangers: and address). More would say nothing new, and nobody shall fill the trail.
 MOST = 100
+in_form: ContextVar[PortalError | None] = ContextVar("in_form", default=None)  # what a form of this request shows
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 SHOWN = ("pk", "slug", "name", "who", "user", "team", "number", "object_id")  # parts of a URL that are no secret
 
@@ -30,7 +33,8 @@ class RefusalMiddleware:
     """Record each refusal of somebody signed in, or of a token.
 
     That is every 403, and what a writing request names that is not there, not theirs to see (404), or no field of the
-    act (422 `unknown_field`). Of strangers only errors that ask for it (`on_record`): a used invitation.
+    act (422 `unknown_field`); and errors that ask for it (`on_record`), of strangers only these: a budget over its
+    ceiling, a used invitation.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -38,8 +42,9 @@ class RefusalMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         session_user = request.user  # the API forgets it when the CSRF token is wrong
+        in_form.set(None)
         response = self.get_response(request)
-        error, status = getattr(request, "refused", None), response.status_code
+        error, status = getattr(request, "refused", None) or in_form.get(), response.status_code
         writes = request.method not in SAFE
         asks = writes and getattr(error, "on_record", False)
         missed = (writes and status == HTTPStatus.NOT_FOUND) or getattr(error, "code", "") == "unknown_field"
@@ -54,7 +59,7 @@ class RefusalMiddleware:
 
 def _record(actor: Any, target: Model, request: HttpRequest, status: int) -> None:
     """In a transaction of its own: what was refused was taken back already. A full disk refuses no less."""
-    match, error = request.resolver_match, getattr(request, "refused", None)
+    match, error = request.resolver_match, getattr(request, "refused", None) or in_form.get()
     code = str(getattr(error, "code", ""))
     facts: dict[str, Any] = {"status": status, "code": code, "method": request.method}
     facts["route"] = match.view_name or match.route if match else ""

@@ -47,6 +47,7 @@ class OverLimit(PortalError):
     """More was asked than the key role gives."""
 
     code, status = "over_limit", HTTPStatus.UNPROCESSABLE_ENTITY
+    on_record = True
     action = "Ask for no more than the key role gives, or choose another role."
 
 

@@ -22,6 +22,7 @@ from teams.signals import budget_changed, team_ended
 
 class OverCeiling(PortalError):
     code, status = "over_ceiling", HTTPStatus.UNPROCESSABLE_ENTITY
+    on_record = True  # who tries to raise their own budget is seen
     action = "Ask a platform admin for more."
 
     def __init__(self, message: str) -> None:
