@@ -17,7 +17,7 @@ DATABASE = os.environ.get("DATABASE_URL", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes with an environment of its own: of it, `.ci/run` needs no second run."""
+    """Mark what starts processes with an environment of its own: `.ci/run` needs no second run of it."""
     for item in items:
         if item.path.parent == HERE and item.path.name in APART and not {"db", "database"} & {*item.fixturenames}:
             item.add_marker(pytest.mark.apart)

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import responses
 
 from portal.litellm import Client
 from tests.litellm.servers import BASE, MASTER
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the client's tests: it knows no database, so `.ci/run` needs no second run of them."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.apart)
 
 
 @pytest.fixture(autouse=True)
