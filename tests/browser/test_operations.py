@@ -82,8 +82,7 @@ def bad_day(sandbox, team, ruth, make_role, make_key):
     return away
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 def test_axe_finds_nothing_on_the_pages_of_a_bad_day(bad_day, sandbox, browser: Browser, site, width, scheme):
     page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
     sign_in(page, site, "ruth@example.com")

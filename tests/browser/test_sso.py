@@ -192,8 +192,7 @@ def test_who_says_no_at_the_provider_is_back_at_the_door(visitor, site, okta):
     expect(visitor.get_by_role("button", name="Continue with Okta")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 def test_axe_finds_nothing_on_the_way(browser, site, okta, alice, settings, width, scheme):
     settings.SSO_PROVIDERS = settings.SSO_PROVIDERS | {
         "long": replace(settings.SSO_PROVIDERS["okta"], id="long", name="A provider with quite a long name of its own")
