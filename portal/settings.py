@@ -201,11 +201,10 @@ CACHES = {
 }
 if not CACHES["default"]["BACKEND"].endswith("RedisCache"):
     CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 20_000}  # of Django's 300, a flood would push the limits out
-if TESTING:
+if TESTING and (_redis := str(CACHES["default"].get("LOCATION", "")).rpartition("/"))[2].isdigit():
+    # Each test worker has a Redis database of its own: `clear` empties all of it.
     _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    _server, _, _number = str(CACHES["default"].get("LOCATION", "")).rpartition("/")
-    if _number.isdigit():  # each test worker has a Redis database of its own: `clear` empties all of it
-        CACHES["default"]["LOCATION"] = f"{_server}/{int(_number) + int(_worker)}"
+    CACHES["default"]["LOCATION"] = f"{_redis[0]}/{int(_redis[2]) + int(_worker)}"
 
 AUTH_USER_MODEL = "teams.User"
 AUTHENTICATION_BACKENDS = ["teams.sso.passwords.PasswordBackend"]

@@ -211,6 +211,12 @@ def platform_admins() -> QuerySet[User]:
     return User.objects.filter(platform_role=PlatformRole.ADMIN, is_active=True).order_by("name", "email")
 
 
+def admin_addresses(*, but: User | None = None) -> list[str]:
+    """Where letters to the platform admins go. `but`: who does not need to be told."""
+    others = platform_admins().exclude(pk=but.pk) if but else platform_admins()
+    return [person.email for person in others if person.email]
+
+
 def admins_of(team: Team) -> QuerySet[Membership]:
     """The memberships of those who administer the team now."""
     return Membership.objects.filter(team=team, role=MemberRole.ADMIN, user__is_active=True)

@@ -171,12 +171,7 @@ def tell_of_no_admin(team: Team, *, by: Actor) -> None:
     if team.ended_at or access.admins_of(team).exists():
         return
     audit.record("team.without_admin", team, by=by)
-    mail.team_without_admin(platform_admins(), team=team.name, day=f"{timezone.now():%Y-%m-%d}", slug=team.slug)
-
-
-def platform_admins() -> list[str]:
-    """The addresses of those whom platform letters go to."""
-    return [person.email for person in access.platform_admins() if person.email]
+    mail.team_without_admin(access.admin_addresses(), team=team.name, day=f"{timezone.now():%Y-%m-%d}", slug=team.slug)
 
 
 def _lose(departure: Departure, *, grace: timedelta | None, by: Actor) -> Departure:
@@ -191,7 +186,7 @@ def _lose(departure: Departure, *, grace: timedelta | None, by: Actor) -> Depart
         if departure.held:
             departure.save()
             audit.record("departure.held", user, by=by, from_team=departure.place)
-            mail.departures_held(platform_admins(), f"{now:%Y-%m-%dT%H}")
+            mail.departures_held(access.admin_addresses(), f"{now:%Y-%m-%dT%H}")
         else:
             _take_out(departure, by=by)
     return departure

@@ -15,7 +15,7 @@ from django.urls import reverse
 from keys.models import Gateway, KeyRole, Proposal
 from portal import audit, mail
 from portal.errors import SecondNeeded
-from teams.access import Actor, platform_admins
+from teams.access import Actor, admin_addresses
 from teams.models import Team, User
 
 SECRET = {"master_key": "a new master key", "ca_bundle": "a new CA bundle"}  # never shown
@@ -46,7 +46,7 @@ def needed(
             )
             audit.record("proposal.made", found, by=by, verb=verb.value, before=was, after=will)
             mail.proposal_waits(
-                [other.email for other in platform_admins().exclude(pk=by.pk) if other.email],
+                admin_addresses(but=by),
                 f"proposal:{found.pk}", what=str(found), person=str(by), path=reverse("keys:proposals"),
             )  # fmt: skip
     raise SecondNeeded(details={"proposal": found.pk})

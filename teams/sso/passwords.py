@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from portal import audit, mail
-from teams.access import platform_admins
+from teams.access import admin_addresses
 from teams.models import User
 
 # Pages for passwords, and the sign-in that asks no provider. By name: they are allauth's.
@@ -49,8 +49,7 @@ def glass_broken(user: User) -> None:
     """Write down, and tell every platform admin, that the emergency account was used."""
     with transaction.atomic():
         event = audit.record("sso.emergency_sign_in", user, by=user)
-        admins = [person.email or "" for person in platform_admins()]
         mail.emergency_sign_in(
-            admins, f"emergency:{event.pk}", person=str(user.email), at=event.at,
+            admin_addresses(), f"emergency:{event.pk}", person=str(user.email), at=event.at,
             ip=event.ip or "an unknown address",
         )  # fmt: skip

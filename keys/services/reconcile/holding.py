@@ -112,7 +112,7 @@ def hold(gateway: Gateway, reason: str, now: datetime) -> bool:
             return False
         audit.record("gateway.held", gateway, by=SYSTEM, reason=reason)
         mail.gateway_held(
-            platform_admins(), f"held:{gateway.pk}:{now.isoformat()}", gateway=str(gateway), reason=reason,
+            access.admin_addresses(), f"held:{gateway.pk}:{now.isoformat()}", gateway=str(gateway), reason=reason,
             path=reverse("keys:gateway", args=[gateway.pk]),
         )  # fmt: skip
     return True
@@ -195,8 +195,3 @@ def revoke_unknown(gateway: Gateway, hashes: Collection[str], *, by: Actor) -> i
         state=Finding.State.CLOSED, closed_at=timezone.now(), closed_by=by.audit_name, reason="revoked"
     )  # fmt: skip
     return len(gone)
-
-
-def platform_admins() -> list[str]:
-    """Their addresses."""
-    return [user.email or "" for user in access.platform_admins()]

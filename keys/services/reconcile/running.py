@@ -26,12 +26,12 @@ from keys.services import findings, gateways, intents, letters, spend
 from keys.services.errors import GatewayAway
 from keys.services.reconcile import drift, listing
 from keys.services.reconcile.books import Books, compare
-from keys.services.reconcile.holding import CHECKING, GatewayHeld, hold, lift_suspicion, platform_admins, signs
+from keys.services.reconcile.holding import CHECKING, GatewayHeld, hold, lift_suspicion, signs
 from keys.services.reconcile.walk import PATIENCE, Look, There, read
 from portal import audit, mail
 from portal.errors import PortalError
 from portal.litellm import KeyInfo, KeyNotFound
-from teams.access import SYSTEM, Actor, require
+from teams.access import SYSTEM, Actor, admin_addresses, require
 from teams.roles import Can
 
 log = structlog.get_logger(__name__)
@@ -193,7 +193,7 @@ def _tell_admins(gateway: Gateway, listed: _Suspects, reason: str) -> None:
     """Once for each list: the same one the next day is no news."""
     digest = sha256("".join(sorted(listed.tokens)).encode()).hexdigest()[:16]
     mail.reconcile_stopped(
-        platform_admins(), f"reconcile:{gateway.pk}:{digest}", gateway=str(gateway), reason=reason,
+        admin_addresses(), f"reconcile:{gateway.pk}:{digest}", gateway=str(gateway), reason=reason,
         path=reverse("keys:gateway", args=[gateway.pk]),
     )  # fmt: skip
 
