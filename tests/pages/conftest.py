@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
+from django.utils import timezone
 
 HTMX = {"HX-Request": "true"}
 
@@ -32,6 +36,13 @@ def as_person(client) -> Callable[[Any], Any]:
         return client
 
     return sign_in
+
+
+@pytest.fixture
+def later() -> Iterator[Callable[[], Any]]:
+    """What was made before is old enough for a reconcile to act on it. Called twice, it is 20 minutes more."""
+    with ExitStack() as ends:
+        yield lambda: ends.enter_context(time_machine.travel(timezone.now() + timedelta(minutes=20), tick=True))
 
 
 def text(response: Any) -> str:

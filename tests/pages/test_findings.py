@@ -6,7 +6,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-import time_machine
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,14 +19,6 @@ from tests.pages.conftest import HTMX, form_of, text
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST, NOT_OURS = "/operations/findings/", "/operations/unmanaged/"
 Kind = Finding.Kind
-
-
-@pytest.fixture
-def later():
-    """What was made before is old enough for a reconcile to act on it."""
-    travel = time_machine.travel(timezone.now() + timedelta(minutes=20), tick=True)
-    yield travel.start
-    travel.stop()
 
 
 @pytest.fixture

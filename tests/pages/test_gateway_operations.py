@@ -7,7 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-import time_machine
 from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
@@ -19,14 +18,6 @@ from tests.pages import conftest
 from tests.pages.conftest import HTMX
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def later():
-    """What was made before is old enough for a reconcile to act on it."""
-    travel = time_machine.travel(timezone.now() + timedelta(minutes=20), tick=True)
-    yield travel.start
-    travel.stop()
 
 
 @pytest.fixture
