@@ -150,7 +150,9 @@ def _link_or_make(claimed: Claimed, invited: str) -> SocialAccount:
 def _link(claimed: Claimed, user: User, *, how: str) -> SocialAccount:
     """One person has one identity at a provider: an address that is given to somebody else brings no account along."""
     provider = claimed.provider
-    if SocialAccount.objects.filter(user=user, provider=provider.id).exists():
+    if there := SocialAccount.objects.filter(user=user, provider=provider.id).first():
+        if there.uid == claimed.subject:  # linked between our first look and the lock on the account
+            return there
         raise SignInRefused(
             "other_identity",
             f"The account for {user.email} is connected to another person at {provider.name}.",

@@ -25,6 +25,12 @@ def test_one_person_who_comes_in_twice_at_once_gets_one_account():
     assert AuditEvent.objects.filter(action="sso.account_made").count() == 1
 
 
+def test_who_was_let_in_between_our_look_and_our_lock_comes_in_too(monkeypatch):
+    first = identities.let_in(CARLA)
+    monkeypatch.setattr(identities, "_known", lambda _: None)  # as we looked a moment too early
+    assert identities.let_in(CARLA) == first
+
+
 def test_two_people_with_one_address_do_not_both_get_its_account():
     found = together(*(partial(identities.let_in, replace(CARLA, subject=subject)) for subject in ("a", "b", "c")))
     assert [type(each) for each in found].count(SocialAccount) == 1
