@@ -128,7 +128,7 @@ def fields(condition: str) -> str:
 def opened(path: str | Path) -> Iterator[Store]:
     """A connection for one request: nothing is shared between threads, so nothing has to be guarded."""
     with closing(sqlite3.connect(path, timeout=BUSY, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA synchronous = OFF")  # nothing is lost with the process; 10 ms a request without it
         yield Store(connection)
 
 
@@ -136,5 +136,6 @@ def create(path: str | Path) -> None:
     """Make the file and its tables; safe to repeat."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN;{SCHEMA};COMMIT;")  # at once: each statement by itself took 17 ms in all
