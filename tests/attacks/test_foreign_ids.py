@@ -12,7 +12,7 @@ from portal.models import AuditEvent
 from tests.permissions.scene import PEOPLE, nothing_happened
 from tests.permissions.table import FILE_OF, PAGES, REST, Asked, address
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.apart]
 
 OUTSIDE = ("olga", "mallory", "carol")  # no team, another team's admin, and a member who does not hold the key
 PARTS = {

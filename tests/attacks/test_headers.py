@@ -8,7 +8,7 @@ from django.test import Client
 from tests.permissions.scene import nothing_happened
 from tests.permissions.table import FILES, Asked, rows_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.apart]
 
 STRICT = {"default-src 'none'", "script-src 'self'", "style-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"}
 

@@ -12,7 +12,7 @@ from teams.models import ApiToken, Membership, Team, User
 from tests.permissions.scene import ACTORS, PEOPLE, nothing_happened
 from tests.permissions.table import FILES, Asked, rows_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.apart]
 
 # Fields of our rows that no act takes; and what an attacker would like in them.
 WISHED: dict[str, Any] = {

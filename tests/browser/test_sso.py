@@ -57,7 +57,7 @@ def okta_process() -> Iterator[str]:
 
 
 def _wait_for(url: str) -> None:
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while True:
         try:
             requests.get(url, timeout=1).raise_for_status()

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 HERE = Path(__file__).parent
-APART = {"test_docs.py", "test_image.py", "test_make.py", "test_rooms.py", "test_start.py"}
+APART = {f"test_{name}.py" for name in ("commands", "docs", "image", "mail", "make", "rooms", "start")}
 DATABASE = os.environ.get("DATABASE_URL", "")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE = 60  # seconds; a slow machine is no failure
+PATIENCE = 180  # seconds; a slow machine is no failure
 OWN = ("KEYDESK_", "LITELLM_", "DATABASE_", "CACHE_", "EMAIL_", "TRUSTED_", "HOST", "PORT", "WEB_")
 
 

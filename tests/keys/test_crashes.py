@@ -43,8 +43,9 @@ WAYS = {
 }
 # On the real proxy those that it can tell apart; the others are the same to it, and ours to read.
 ON_BOTH = ["timeout before the effect", "timeout after the effect", "killed after the effect"]
+MARKS = {way: () if way in ON_BOTH else pytest.mark.apart for way in WAYS}
 CASES = [
-    *(pytest.param("sandbox", way, marks=() if way in ON_BOTH else pytest.mark.apart) for way in WAYS),
+    *(pytest.param("sandbox", way, marks=MARKS[way]) for way in WAYS),
     *(pytest.param("live", way, marks=pytest.mark.live) for way in ON_BOTH),
 ]
 ISSUE_STEPS = ["/v2/team/list", "/team/new", "/key/generate", "/model_group/info"]
@@ -230,6 +231,7 @@ def test_a_gateway_that_is_away_never_stops_a_revocation(sandbox, team, alice, m
     assert not Intent.objects.exists()
 
 
+@pytest.mark.apart
 def test_two_hundred_leases_end_in_batches_of_a_hundred(sandbox, team, alice, make_role):
     role = make_role(ttl=timedelta(minutes=5))
     for _ in range(201):

@@ -14,7 +14,7 @@ from keys.services import leases, spend
 from keys.services.spend import ledger as module
 from keys.services.spend import rounds
 from portal.litellm import faults, hash_key
-from tests.keys.test_crashes import WAYS, Killed, times
+from tests.keys.test_crashes import MARKS, WAYS, Killed, times
 from tests.spending import CENT, EXACT, books_are_right, call, spent, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,7 +69,7 @@ def counter_of(proxy, issued):
     return proxy.client.keys.info(hash_key(issued.secret)).spend
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=MARKS[way]) for way in WAYS])
 def test_a_growth_is_never_added_twice_however_the_call_ends(sandbox, overlap, way):
     what, after_effect = WAYS[way]
     sandbox.faults.fail_next("/key/update", what(), after_effect=after_effect, times=times(way))
@@ -130,7 +130,7 @@ def test_nothing_is_handed_on_while_the_gateway_is_held_or_to_a_key_that_is_gone
 STEPS = ["/user/daily/activity", "/v2/key/info", "/v2/team/list", "/global/spend"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=MARKS[way]) for way in WAYS])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_sync_cut_anywhere_is_made_good_by_the_next(sandbox, team, make_key, step, way):
     issued = make_key()

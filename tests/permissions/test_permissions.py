@@ -11,7 +11,7 @@ from django.urls import resolve
 from tests.permissions.scene import ACTORS, PEOPLE, nothing_happened
 from tests.permissions.table import CELLS, FILES, METHODS, PAGES, REST, Asked, Rows, rows_of, urls
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.apart]
 OURS = ("keys.", "teams.", "portal.")
 REST_FILES = [file for file in FILES if rows_of(file, "REST")]
 

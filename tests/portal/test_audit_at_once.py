@@ -55,6 +55,7 @@ def prove(env: dict[str, str]) -> None:
     assert done.stdout.rstrip().endswith("Proved.")
 
 
+@pytest.mark.apart
 def test_eight_processes_write_two_thousand_acts_at_once_and_the_chain_verifies(tmp_path: Path):
     env = apart(tmp_path)
     prove(env)
