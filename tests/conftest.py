@@ -172,7 +172,7 @@ def live(db, monkeypatch) -> Iterator[Proxy]:
                 client.teams.delete(team.litellm_id)  # and its keys with it
 
 
-@pytest.fixture(params=["sandbox", pytest.param("live", marks=pytest.mark.live)])
+@pytest.fixture(params=[pytest.param("sandbox", marks=pytest.mark.apart), pytest.param("live", marks=pytest.mark.live)])
 def proxy(request) -> Proxy:
     """Both gateways, one after the other: the same test, the same answers."""
     return request.getfixturevalue(request.param)

@@ -113,19 +113,23 @@ def rage(
     dice: random.Random,
     *,
     done: Callable[[], int],
+    rounds: int,
     share: float,
     enough: Callable[[], bool],
     limit: float,
 ) -> None:
-    """Kill what the deck names, shuffled, round after round, until it is enough; at most `limit` seconds.
+    """Kill what the deck names, shuffled, `rounds` times; then let people work until it is enough.
 
     From one kill to the next people get about `share` more `done`, so each hits work on its way; when all is up and
-    nothing gets done for STILL, the next one comes all the same. What is not up when its turn comes is put back, and
-    who is slow to start is spared from the third round on.
+    nothing gets done for STILL, the next one comes all the same. What is not up when its turn comes is put back. All
+    of it takes at most `limit` seconds.
     """
     ends = time.monotonic() + limit
-    rounds, cards, again = 1, dice.sample(deck, len(deck)), [card for card in deck if card not in SLOW]
+    cards = dice.sample(deck, len(deck))
     while time.monotonic() < ends and not enough():
+        if not cards and not (rounds := rounds - 1):
+            break
+        cards = cards or dice.sample(deck, len(deck))
         goal, since = done() + dice.uniform(0, 2 * share), time.monotonic()
         while done() < goal and time.monotonic() < min(ends, since + STILL):
             time.sleep(LOOKS)
@@ -133,6 +137,5 @@ def rage(
                 since = time.monotonic()
         if hit := next((card for card in cards if supervisor.strike(card)), None):
             cards.remove(hit)
-        if not cards:
-            rounds += 1
-            cards = dice.sample(deck, len(deck)) if rounds <= 2 else dice.sample(again, len(again))
+    while time.monotonic() < ends and not enough():
+        time.sleep(LOOKS)

@@ -137,7 +137,7 @@ LIVE_URL, LIVE_KEY = (os.environ.get(f"LIVE_LITELLM_{name}", "") for name in ("B
 LIVE = [pytest.mark.live] if LIVE_URL and LIVE_KEY else [pytest.mark.live, pytest.mark.skip(reason=HOW)]
 
 
-@pytest.fixture(params=["sandbox", pytest.param("live", marks=LIVE)])
+@pytest.fixture(params=[pytest.param("sandbox", marks=pytest.mark.apart), pytest.param("live", marks=LIVE)])
 def proxy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proxy]:
     if request.param == "live":
         made = Proxy(LIVE_URL.rstrip("/"), LIVE_KEY, LIVE_URL.partition("://")[0] + "://", HTTPAdapter())

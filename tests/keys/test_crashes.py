@@ -45,7 +45,7 @@ WAYS = {
 ON_BOTH = ["timeout before the effect", "timeout after the effect", "killed after the effect"]
 MARKS = {way: () if way in ON_BOTH else pytest.mark.apart for way in WAYS}
 CASES = [
-    *(pytest.param("sandbox", way, marks=MARKS[way]) for way in WAYS),
+    *(pytest.param("sandbox", way, marks=pytest.mark.apart) for way in WAYS),
     *(pytest.param("live", way, marks=pytest.mark.live) for way in ON_BOTH),
 ]
 ISSUE_STEPS = ["/v2/team/list", "/team/new", "/key/generate", "/model_group/info"]
