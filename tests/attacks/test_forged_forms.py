@@ -10,7 +10,7 @@ from portal.models import AuditEvent
 from tests.permissions.scene import nothing_happened
 from tests.permissions.table import FILES, PAGES, REST, Asked, rows_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.apart]
 
 FREE = {"keys:sandbox"}  # opened by a key in a header, never by a session
 

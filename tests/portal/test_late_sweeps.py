@@ -124,6 +124,7 @@ print(len(often) > 2 and all(each.succeeded_at for each in often), Letter.object
 POST = "from portal import mail; print(mail.departures_held(['bea@example.com'], 'now'))"
 
 
+@pytest.mark.apart
 def test_the_one_web_process_runs_and_records_all_sweeps_and_sends_the_letters(tmp_path):
     with portal(tmp_path, KEYDESK_SWEEP_EVERY="0.5") as (process, port, env):
         manage("shell", "--no-imports", "-c", POST, env=env)

@@ -9,7 +9,7 @@ from scim2_tester import Status, check_server
 from portal.wsgi import application
 from tests.scim.conftest import TOKEN
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.apart]
 
 
 def test_every_check_of_conformance_passes(settings, ruth):

@@ -87,6 +87,7 @@ class Desk(RuleBasedStateMachine):
         assert User.objects.filter(platform_role="admin", is_active=True).exists()
 
 
+@pytest.mark.apart
 class TestAlways(TransactionTestCase):
     @pytest.fixture(autouse=True)
     def _limits(self, monkeypatch):
