@@ -143,6 +143,15 @@ def test_the_doctor_never_prints_a_secret(well, settings):
     assert not re.search(r"sk-\w{8}", said)
 
 
+@pytest.mark.parametrize(("token", "there"), [("", False), ("t0k3n" * 8, True)])
+def test_scims_door_is_there_where_a_token_is_set_and_only_there(tmp_path, token, there):
+    look = "from django.urls import resolve; print(resolve('/scim/v2/Users').url_name)"
+    done = manage(
+        "shell", "--no-imports", "-c", look, env=apart(tmp_path, KEYDESK_SCIM_TOKEN=token), code=0 if there else 1
+    )
+    assert ("users" in done.stdout, "Resolver404" in done.stderr) == (there, not there)
+
+
 def health_of(client) -> tuple[int, dict[str, str]]:
     answer = health.healthz(RequestFactory().get("/healthz"))
     return answer.status_code, json.loads(answer.content)
