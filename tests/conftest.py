@@ -21,6 +21,7 @@ from keys.models import Gateway, KeyRole, KeyVersion, Lease
 from keys.models.gateway import SANDBOX_URL
 from keys.models.lease import LIVE
 from keys.services import gateways, intents, leases
+from keys.services.gateways import Line
 from keys.services.minting import new_secret
 from keys.services.terms import Ask
 from portal.litellm import Client, TeamNotFound
@@ -155,6 +156,11 @@ def sandbox(db, monkeypatch, settings) -> Proxy:
     return Proxy(gateway, faults, client)
 
 
+def _patient_line(client: Client, seconds: float, gateway: Gateway) -> Line:
+    """A line that waits for longer than a person would: tests that fill the machine make its proxy slow."""
+    return Line(client, 6 * seconds, gateway)
+
+
 @pytest.fixture
 def live(db, monkeypatch) -> Iterator[Proxy]:
     """The default gateway: the real proxy, behind the same faults. What a test made there is deleted."""
@@ -165,6 +171,7 @@ def live(db, monkeypatch) -> Iterator[Proxy]:
     )
     faults = Faults(HTTPAdapter())
     monkeypatch.setattr(gateways, "transport", lambda _: {"http://": faults})
+    monkeypatch.setattr(gateways, "Line", _patient_line)
     with Client(LIVE_URL, LIVE_KEY) as client:
         yield Proxy(gateway, faults, client)
         for team in Team.objects.all():
