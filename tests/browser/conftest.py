@@ -1,4 +1,8 @@
-"""A real browser (Debian's Chromium) on a real server; skipped with a reason where there is none."""
+"""A real browser (Debian's Chromium) on a real server; skipped with a reason where there is none.
+
+Its headless shell is the same Chromium without a browser's own windows, which nobody sees and which cost more than the
+pages.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _chromium() -> None:
     if not CHROMIUM:
-        pytest.skip("set KEYDESK_CHROMIUM to a Chromium, like /usr/bin/chromium")
+        pytest.skip("set KEYDESK_CHROMIUM to a Chromium, like /usr/bin/chromium-headless-shell")
 
 
 @pytest.fixture(scope="session")
