@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models as db  # `models` is a column here
+from django.utils.translation import gettext_lazy as _
 
 from keys.models.gateway import Gateway
 from keys.models.lease import KeyVersion
@@ -17,20 +18,20 @@ class Finding(db.Model):
     """
 
     class Kind(db.TextChoices):
-        ORPHAN = "orphan", "Key without a lease"
-        MISSING = "missing", "Lease without its key"
-        LIMITS = "limits", "Limits changed on the gateway"
-        BLOCK = "block", "Blocked or unblocked on the gateway"
-        EXPIRY = "expiry", "Expiry changed on the gateway"
-        METADATA = "metadata", "Metadata lost on the gateway"
-        TEAM = "team", "Team out of step"
-        SPEND = "spend", "Spend figures differ"
-        PRICE = "price", "Model without a price"
+        ORPHAN = "orphan", _("Key without a lease")
+        MISSING = "missing", _("Lease without its key")
+        LIMITS = "limits", _("Limits changed on the gateway")
+        BLOCK = "block", _("Blocked or unblocked on the gateway")
+        EXPIRY = "expiry", _("Expiry changed on the gateway")
+        METADATA = "metadata", _("Metadata lost on the gateway")
+        TEAM = "team", _("Team out of step")
+        SPEND = "spend", _("Spend figures differ")
+        PRICE = "price", _("Model without a price")
 
     class State(db.TextChoices):
-        OPEN = "open", "Open"
-        IGNORED = "ignored", "Ignored"
-        CLOSED = "closed", "Closed"
+        OPEN = "open", _("Open")
+        IGNORED = "ignored", _("Ignored")
+        CLOSED = "closed", _("Closed")
 
     gateway = db.ForeignKey(Gateway, on_delete=db.CASCADE, related_name="findings")
     kind = db.CharField(max_length=10, choices=Kind)

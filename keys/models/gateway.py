@@ -9,13 +9,14 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from portal.secrets import EncryptedTextField
 
 SANDBOX_URL = "http+sandbox://local"
 WORD_NAME = RegexValidator(
     r"^\w(?:[\w.-]*\w)?\Z",
-    "Letters, digits and _ with . or - inside, like eu-prod. Start and end with a letter or digit.",
+    _("Letters, digits and _ with . or - inside, like eu-prod. Start and end with a letter or digit."),
 )
 
 

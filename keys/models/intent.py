@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Case, Q, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from keys.models.gateway import Gateway
 from keys.models.lease import SETTLED, KeyVersion
@@ -66,9 +67,9 @@ class Intent(models.Model):
     """
 
     class Kind(models.TextChoices):
-        GONE = "gone", "Must not stay"
-        BLOCK = "block", "Must not answer"
-        SHAPE = "shape", "Must look like our row"
+        GONE = "gone", _("Must not stay")
+        BLOCK = "block", _("Must not answer")
+        SHAPE = "shape", _("Must look like our row")
 
     kind = models.CharField(max_length=5, choices=Kind, default=Kind.GONE)
     gateway = models.ForeignKey(Gateway, on_delete=models.PROTECT, related_name="intents")

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from keys.models.gateway import Gateway
 from keys.models.role import KeyRole
@@ -20,14 +21,14 @@ from teams.roles import Can, MemberRole, Reach, reach
 
 
 class State(models.TextChoices):
-    ISSUING = "issuing", "Being issued"
-    ACTIVE = "active", "Active"
-    PAUSED = "paused", "Paused"
-    ROTATING = "rotating", "In rotation"
-    REVOKING = "revoking", "Being revoked"
-    REVOKED = "revoked", "Revoked"
-    EXPIRED = "expired", "Expired"
-    FAILED = "failed", "Not issued"
+    ISSUING = "issuing", _("Being issued")
+    ACTIVE = "active", _("Active")
+    PAUSED = "paused", _("Paused")
+    ROTATING = "rotating", _("In rotation")
+    REVOKING = "revoking", _("Being revoked")
+    REVOKED = "revoked", _("Revoked")
+    EXPIRED = "expired", _("Expired")
+    FAILED = "failed", _("Not issued")
 
 
 LIVE = frozenset({State.ISSUING, State.ACTIVE, State.PAUSED, State.ROTATING})
@@ -38,11 +39,26 @@ ENDED = frozenset({State.REVOKED, State.EXPIRED, State.FAILED})
 class EndReason(models.TextChoices):
     """Why Keydesk itself ended a lease; a person's reason is their own words."""
 
-    EXPIRED = "expired", "Its time was up"
-    LEFT = "holder left", "Its holder left the team"
-    ROLE = "role ended", "Its key role was ended"
-    TEAM = "team ended", "Its team was ended"
-    VANISHED = "gone from the gateway", "Somebody deleted the key on the gateway itself"
+    EXPIRED = "expired", _("Its time was up")
+    LEFT = "holder left", _("Its holder left the team")
+    ROLE = "role ended", _("Its key role was ended")
+    TEAM = "team ended", _("Its team was ended")
+    VANISHED = "gone from the gateway", _("Somebody deleted the key on the gateway itself")
+
+
+def without_ground() -> Q:
+    """Rows with a holder, a team and a role: those whose holder left, or whose team or role ended."""
+    holding = [role for role in MemberRole if reach(Can.ISSUE_KEY, role) is not Reach.NONE]
+    member = Membership.objects.filter(team=OuterRef("team"), user=OuterRef("holder"), role__in=holding)
+    stays = Exists(member) | Q(holder__kind=User.Kind.SERVICE) | Q(holder__platform_role="admin")
+    left = Q(holder__is_active=False) | ~stays
+    return Q(team__ended_at__isnull=False) | Q(role__ended_at__isnull=False) | left
+
+
+def grace(now: datetime) -> Q:
+    """And of these the ones of a leaver who may yet come back."""
+    running = Departure.objects.open_for(OuterRef("holder"), OuterRef("team")).filter(due_at__gt=now, held=False)
+    return Q(Exists(running), team__ended_at=None, role__ended_at=None)
 
 
 class LeaseQuerySet(models.QuerySet["Lease"]):
@@ -70,24 +86,11 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
 
         Not those of a leaver whose grace still runs: they are `in_grace`.
         """
-        return self._without_ground().exclude(self._grace(now))
+        return self.filter(without_ground(), state__in=SETTLED).exclude(grace(now))
 
     def in_grace(self, now: datetime) -> LeaseQuerySet:
         """Live leases of people whom a provider took out: blocked now, ended when the grace is over."""
-        return self._without_ground().filter(self._grace(now))
-
-    def _without_ground(self) -> LeaseQuerySet:
-        holding = [role for role in MemberRole if reach(Can.ISSUE_KEY, role) is not Reach.NONE]
-        member = Membership.objects.filter(team=OuterRef("team"), user=OuterRef("holder"), role__in=holding)
-        stays = Exists(member) | Q(holder__kind=User.Kind.SERVICE) | Q(holder__platform_role="admin")
-        left = Q(holder__is_active=False) | ~stays
-        ended = Q(team__ended_at__isnull=False) | Q(role__ended_at__isnull=False)
-        return self.filter(ended | left, state__in=SETTLED)
-
-    @staticmethod
-    def _grace(now: datetime) -> Q:
-        running = Departure.objects.open_for(OuterRef("holder"), OuterRef("team")).filter(due_at__gt=now, held=False)
-        return Q(Exists(running), team__ended_at=None, role__ended_at=None)
+        return self.filter(without_ground(), state__in=SETTLED).filter(grace(now))
 
     def rows(self) -> LeaseQuerySet:
         """With what a row of a list shows, in two queries more."""
@@ -133,6 +136,8 @@ class Lease(models.Model):
             models.Index(fields=["state", "expires_at"], name="lease_state_expiry"),
             models.Index(fields=["team", "-issued_at"], name="lease_team"),
             models.Index(fields=["holder", "state"], name="lease_holder"),
+            models.Index(fields=["expires_at", "id"], name="lease_expiry"),  # the list of all keys, by page
+            models.Index(fields=["-ended_at", "-id"], name="lease_end"),
         ]
 
     def __str__(self) -> str:

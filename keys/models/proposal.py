@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from keys.models.gateway import Gateway
 from keys.models.role import KeyRole
@@ -32,17 +33,17 @@ class Proposal(models.Model):
     LIFE = timedelta(days=7)  # then nobody remembers why
 
     class Verb(models.TextChoices):
-        GATEWAY_MAKE = "gateway.make", "Enter a gateway"
-        GATEWAY_CHANGE = "gateway.change", "Change a gateway"
-        ROLE_MAKE = "role.make", "Make a key role for all models without a budget"
-        ROLE_CHANGE = "role.change", "Open a key role to all models without a budget"
+        GATEWAY_MAKE = "gateway.make", _("Enter a gateway")
+        GATEWAY_CHANGE = "gateway.change", _("Change a gateway")
+        ROLE_MAKE = "role.make", _("Make a key role for all models without a budget")
+        ROLE_CHANGE = "role.change", _("Open a key role to all models without a budget")
 
     class Outcome(models.TextChoices):
-        OPEN = "", "Waits"
-        CONFIRMED = "confirmed", "Confirmed"
-        REJECTED = "rejected", "Rejected"
-        EXPIRED = "expired", "Expired"
-        VOID = "void", "Void"
+        OPEN = "", _("Waits")
+        CONFIRMED = "confirmed", _("Confirmed")
+        REJECTED = "rejected", _("Rejected")
+        EXPIRED = "expired", _("Expired")
+        VOID = "void", _("Void")
 
     verb = models.CharField(max_length=20, choices=Verb)
     name = models.CharField(max_length=60)  # of the gateway or the key role

@@ -12,6 +12,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models as db  # `models` is a column here
 from django.db.models import F, Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from keys.models.gateway import WORD_NAME, Gateway
 from portal.litellm.durations import BudgetWindow
@@ -32,17 +34,30 @@ RESERVED = frozenset({"keydesk", "tags", "guardrails", "policies", "prompts", "s
 def wrong_models(names: Collection[str]) -> str:
     """What is wrong with a list of model names; nothing: they will do."""
     if len(names) > MOST_MODELS:
-        return f"At most {MOST_MODELS} models can be named."
+        return gettext("At most %(most_models)s models can be named.") % {"most_models": MOST_MODELS}
     if every := sorted(EVERY_MODEL.intersection(names)):
-        return f"{every[0]} is no model. To give every model, choose all models explicitly."
+        return gettext("%(every)s is no model. To give every model, choose all models explicitly.") % {
+            "every": every[0]
+        }
     odd = [name for name in names if not MODEL_NAME.fullmatch(name)]
-    return f"{odd[0][:40]!r} is no model name." if odd else ""
+    return gettext("%(odd)s is no model name.") % {"odd": repr(odd[0][:40])} if odd else ""
 
 
 class Approval(db.TextChoices):
-    AUTO = "auto", "Issued at once"
-    TEAM = "team", "One approver of the team"
-    PLATFORM = "platform", "A platform admin"
+    """Who decides about a key of the role."""
+
+    AUTO = "auto", _("Issued at once")
+    TEAM = "team", _("One approver of the team")
+    TWO = "two", _("Two different approvers of the team")
+    PLATFORM = "platform", _("A platform admin")
+
+
+class Decider(db.TextChoices):
+    """Who decides about a request, the least first."""
+
+    TEAM = "team", Approval.TEAM.label
+    TWO = "two", Approval.TWO.label
+    PLATFORM = "platform", Approval.PLATFORM.label
 
 
 class KeyRoleQuerySet(db.QuerySet["KeyRole"]):
@@ -93,6 +108,16 @@ class KeyRole(db.Model):
     all_teams = db.BooleanField(default=False)
     teams = db.ManyToManyField(Team, blank=True, related_name="key_roles")
     approval = db.CharField(max_length=10, choices=Approval, default=Approval.AUTO)
+    # With another approval than `auto`: what is at or below both is issued at once all the same. NULL: nothing is.
+    auto_ttl = db.DurationField(null=True, blank=True)
+    auto_budget = db.DecimalField(  # USD per window
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.0001"))],
+    )
+    excess = db.CharField(max_length=8, choices=Decider, blank=True)  # who decides about more; blank: nobody gets it
     max_live_keys = db.PositiveIntegerField(null=True, blank=True)  # per holder; None: no cap
     version = db.PositiveIntegerField(default=1)
     created_at = db.DateTimeField(auto_now_add=True)
@@ -147,25 +172,33 @@ class KeyRole(db.Model):
         self.name = (self.name or "").lower()
         wrong: dict[str, str] = {}
         if self.all_models and self.models:
-            wrong["models"] = "Name models or choose all models, not both."
+            wrong["models"] = gettext("Name models or choose all models, not both.")
         if not self.all_models and not self.models:
-            wrong["models"] = "Name at least one model, or choose all models explicitly."
+            wrong["models"] = gettext("Name at least one model, or choose all models explicitly.")
         if odd := wrong_models(self.models):
             wrong["models"] = odd
         if self.max_budget is not None and self.max_budget <= 0:
-            wrong["max_budget"] = "A budget is above 0. Leave it empty for no budget: LiteLLM blocks a key with 0."
+            wrong["max_budget"] = gettext(
+                "A budget is above 0. Leave it empty for no budget: LiteLLM blocks a key with 0."
+            )
         if self.budget_duration and self.max_budget is None:
-            wrong["budget_duration"] = "A budget window needs a budget."
+            wrong["budget_duration"] = gettext("A budget window needs a budget.")
         for field in ("ttl", "max_ttl"):
             if getattr(self, field) < timedelta(0):
-                wrong[field] = "A TTL cannot be negative."
+                wrong[field] = gettext("A TTL cannot be negative.")
             elif timedelta(0) < getattr(self, field) < SHORTEST_TTL:
-                wrong[field] = "The shortest TTL is 30 seconds."
+                wrong[field] = gettext("The shortest TTL is 30 seconds.")
+        if (self.auto_ttl is None) != (self.auto_budget is None):
+            wrong["auto_budget" if self.auto_budget is None else "auto_ttl"] = gettext("Set both bounds, or neither.")
+        elif self.auto_ttl is not None and self.auto_ttl < SHORTEST_TTL:
+            wrong["auto_ttl"] = gettext("The shortest TTL is 30 seconds.")
         if not wrong and self.max_ttl and self.ttl > self.max_ttl:
-            wrong["ttl"] = "The TTL cannot be longer than the max TTL."
+            wrong["ttl"] = gettext("The TTL cannot be longer than the max TTL.")
         if not isinstance(self.metadata, dict) or any(not isinstance(value, str) for value in self.metadata.values()):
-            wrong["metadata"] = "Metadata is a map of names to text."
+            wrong["metadata"] = gettext("Metadata is a map of names to text.")
         elif taken := sorted(RESERVED.intersection(self.metadata)):
-            wrong["metadata"] = f"{taken[0]} means something to LiteLLM or to Keydesk. Choose another name."
+            wrong["metadata"] = gettext("%(taken)s means something to LiteLLM or to Keydesk. Choose another name.") % {
+                "taken": taken[0]
+            }
         if wrong:
             raise ValidationError(wrong)

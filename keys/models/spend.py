@@ -40,6 +40,7 @@ class SpendDay(models.Model):
         constraints = [models.UniqueConstraint(fields=["version", "day", "model"], name="one_row_a_day_and_model")]
         indexes = [
             models.Index(fields=["team", "day"], name="spend_team_day"),
+            models.Index(fields=["holder", "day"], name="spend_holder_day"),
             models.Index(fields=["gateway", "day"], name="spend_gateway_day"),
         ]
 

@@ -3,9 +3,10 @@
 from portal.models.audit import AuditCut, AuditEvent, AuditHead, AuditSeal
 from portal.models.cache import CacheRow
 from portal.models.installation import Installation
-from portal.models.letter import Letter, LetterQuerySet
+from portal.models.letter import DigestLine, Letter, LetterQuerySet
+from portal.models.outgoing import Outgoing, OutgoingQuerySet
 from portal.models.sweep import Sweep
 from portal.models.texts import in_short, storable
 
-__all__ = ["AuditCut", "AuditEvent", "AuditHead", "AuditSeal", "CacheRow", "Installation", "Letter", "LetterQuerySet",
-           "Sweep", "in_short", "storable"]  # fmt: skip
+__all__ = ["AuditCut", "AuditEvent", "AuditHead", "AuditSeal", "CacheRow", "DigestLine", "Installation", "Letter",
+           "LetterQuerySet", "Outgoing", "OutgoingQuerySet", "Sweep", "in_short", "storable"]  # fmt: skip

@@ -1,48 +1,33 @@
-"""Letters on their way."""
+"""Letters on their way, and what waits for somebody's daily one."""
 
 from __future__ import annotations
 
-import random
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import models
-from django.utils import timezone
 
-from portal.models.texts import in_short
-
-
-class LetterQuerySet(models.QuerySet["Letter"]):
-    def due(self, now: datetime) -> LetterQuerySet:
-        return self.filter(due_at__lte=now).order_by("due_at", "pk")
-
-    def waiting(self) -> LetterQuerySet:
-        return self.filter(due_at__isnull=False)
-
-    def given_up(self) -> LetterQuerySet:
-        return self.filter(due_at=None, sent_at=None)
+from portal.models.outgoing import Outgoing, OutgoingQuerySet
 
 
-class Letter(models.Model):
+class LetterQuerySet(OutgoingQuerySet["Letter"]):
+    pass
+
+
+class Letter(Outgoing):
     """An e-mail, written in the transaction of what it tells of and sent later. No two have the same `key`.
 
-    A host that dies between sending it and noting so makes it go twice; never is it lost.
+    `to` names those who get it at once. It may be nobody: then it counts as sent, and waits for daily letters alone.
     """
 
-    FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
-    PATIENCE = timedelta(days=3)  # after it, a failure is the last
-    CLAIMED = timedelta(minutes=5)  # longer than one conversation with a slow server
+    PATIENCE = timedelta(days=3)
     STUCK = 3  # failures after which a person is told
 
     key = models.CharField(max_length=120, unique=True)
+    kind = models.CharField(max_length=40, blank=True, db_default="")  # what it tells of; see portal/notices.py
+    language = models.CharField(max_length=10, db_default="en", default="en")
     to = models.JSONField()  # addresses
     subject = models.CharField(max_length=200)
     text = models.TextField()
-    created_at = models.DateTimeField(default=timezone.now)
-    due_at = models.DateTimeField(null=True, default=timezone.now)  # None: sent, or given up
-    attempts = models.PositiveSmallIntegerField(default=0)
-    last_error = models.CharField(max_length=300, blank=True)
-    sent_at = models.DateTimeField(null=True)
 
     objects = LetterQuerySet.as_manager()
 
@@ -53,24 +38,27 @@ class Letter(models.Model):
     def __str__(self) -> str:
         return self.subject
 
-    def claim(self, now: datetime) -> bool:
-        """Take it for this worker for a while. False: another one was quicker."""
-        return self._if_still(due_at=now + self.CLAIMED, attempts=self.attempts + 1)
 
-    def was_sent(self, now: datetime) -> None:
-        Letter.objects.filter(pk=self.pk).update(sent_at=now, due_at=None, last_error="")
+class DigestLineQuerySet(models.QuerySet["DigestLine"]):
+    def untold(self, before: datetime) -> DigestLineQuerySet:
+        """What no daily letter has told yet, of letters written before then."""
+        return self.filter(digest=None, letter__created_at__lt=before)
 
-    def put_off(self, error: Exception, now: datetime) -> None:
-        """Try again 1 min, 2 min … 1 h later, with jitter so that retries spread; give up after PATIENCE."""
-        pause = min(self.FIRST_PAUSE * 2 ** min(self.attempts - 1, 10), self.LONGEST_PAUSE)
-        later = now + pause * random.uniform(0.75, 1.0)  # noqa: S311
-        given_up = now - self.created_at > self.PATIENCE
-        self._if_still(due_at=None if given_up else later, last_error=in_short(error))
 
-    def _if_still(self, **fields: Any) -> bool:
-        """Change it unless another worker has done so meanwhile. True: this call did it."""
-        if not Letter.objects.filter(pk=self.pk, due_at=self.due_at).update(**fields):
-            return False
-        for name, value in fields.items():
-            setattr(self, name, value)
-        return True
+class DigestLine(models.Model):
+    """A letter that one person reads of in their daily one."""
+
+    letter = models.ForeignKey(Letter, on_delete=models.CASCADE, related_name="lines")
+    address = models.EmailField()
+    digest = models.ForeignKey(Letter, null=True, on_delete=models.CASCADE, related_name="tells_of")
+
+    objects = DigestLineQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["address"], name="digest_untold", condition=models.Q(digest__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.letter}, for {self.address}"

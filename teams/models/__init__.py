@@ -2,10 +2,12 @@
 
 from teams.models.departure import Departure
 from teams.models.invitation import Invitation
+from teams.models.notice import NoticeChoice
 from teams.models.provider import DirectoryEntry, DirectoryGroup, Grant, GroupMapping, ToldGroups
 from teams.models.team import Membership, Team
 from teams.models.token import ApiToken
 from teams.models.user import User
+from teams.models.webhook import Delivery, Webhook
 
-__all__ = ["ApiToken", "Departure", "DirectoryEntry", "DirectoryGroup", "Grant", "GroupMapping", "Invitation",
-           "Membership", "Team", "ToldGroups", "User"]  # fmt: skip
+__all__ = ["ApiToken", "Delivery", "Departure", "DirectoryEntry", "DirectoryGroup", "Grant", "GroupMapping",
+           "Invitation", "Membership", "NoticeChoice", "Team", "ToldGroups", "User", "Webhook"]  # fmt: skip

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils import translation
+from django.utils.translation import gettext
 
 from teams.models.team import Team
 from teams.models.user import User
@@ -51,11 +53,12 @@ class Departure(models.Model):
         indexes = [models.Index(fields=["closed_at", "due_at"], name="departure_open")]
 
     def __str__(self) -> str:
-        return f"{self.user} from {self.place}"
+        with translation.override("en"):  # the audit keeps it
+            return f"{self.user} from {self.place}"
 
     @property
     def place(self) -> str:
         """Where access ended, in words."""
         if self.lowered and self.team is None:
-            return "the platform role"
+            return gettext("the platform role")
         return str(self.team or "everywhere")

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy
 
 from teams.models.team import Team
 from teams.models.user import User
@@ -70,9 +71,9 @@ class ToldGroups(models.Model):
     """The groups that a provider named for one person when it last did, and what was wrong since."""
 
     class Trouble(models.TextChoices):
-        MISSING = "missing", "No group claim was sent"
-        OVERAGE = "overage", "Too many groups for the token (Entra sends a marker instead)"
-        UNREADABLE = "unreadable", "The group claim is not a list of names"
+        MISSING = "missing", gettext_lazy("No group claim was sent")
+        OVERAGE = "overage", gettext_lazy("Too many groups for the token (Entra sends a marker instead)")
+        UNREADABLE = "unreadable", gettext_lazy("The group claim is not a list of names")
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="told_groups")
     source = models.CharField(max_length=40)

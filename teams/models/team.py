@@ -36,6 +36,8 @@ class Team(models.Model):
     )
     # USD per window: what a platform admin last gave, and the most that a team admin may set; None: no ceiling.
     budget_ceiling = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True, editable=False)
+    # Who pays in the books of the company; on the team's statements from then on.
+    cost_centre = models.CharField(max_length=64, blank=True, validators=[ONE_LINE])
     created_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True, editable=False)  # it gives no keys any more; its history stays
     members = models.ManyToManyField(User, through="Membership", related_name="teams")

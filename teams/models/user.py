@@ -10,6 +10,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy
 
 from teams.roles import Can, PlatformRole, Reach, Scope, reach
 
@@ -46,8 +47,8 @@ class User(AbstractBaseUser):
     """A person (the e-mail is the login) or a service account (a machine of one team)."""
 
     class Kind(models.TextChoices):
-        PERSON = "person", "Person"
-        SERVICE = "service", "Service account"
+        PERSON = "person", gettext_lazy("Person")
+        SERVICE = "service", gettext_lazy("Service account")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.PERSON)
@@ -63,6 +64,7 @@ class User(AbstractBaseUser):
     responsible = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="answers_for", editable=False
     )
+    language = models.CharField(max_length=10, blank=True, db_default="", default="")  # blank: as the browser asks
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
