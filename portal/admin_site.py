@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
+from django.utils.translation import gettext
 
 from portal.errors import NotAllowed
 
@@ -15,6 +16,8 @@ class DeskAdmin(AdminSite):
             return True
         if request.user.is_authenticated:
             raise NotAllowed(
-                "You may not look at rows as they lie.", right="manage_platform", action="A platform admin can."
+                gettext("You may not look at rows as they lie."),
+                right="manage_platform",
+                action=gettext("A platform admin can."),
             )
         return False

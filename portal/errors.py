@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from django.utils.translation import gettext, gettext_noop
+
 
 class PortalError(Exception):
     """Something a person can be told: what happened, and what to do about it.
@@ -16,14 +18,14 @@ class PortalError(Exception):
 
     code = "error"
     status = HTTPStatus.BAD_REQUEST
-    message = "This could not be done."
-    action = "Go back and try again."
+    message = gettext_noop("This could not be done.")
+    action = gettext_noop("Go back and try again.")
     retryable = False
     on_record = False  # whether portal/refusals.py writes it down, whoever met it by a writing request
 
     def __init__(self, message: str = "", *, action: str = "", details: Mapping[str, Any] | None = None) -> None:
-        self.message = message or self.message
-        self.action = action or self.action
+        self.message = message or gettext(self.message)
+        self.action = action or gettext(self.action)
         self.details = dict(details or {})
         super().__init__(self.message)
 
@@ -32,19 +34,19 @@ class UnknownField(PortalError):
     """The body has fields that this act does not have; `details` names them. Nothing was done with the others."""
 
     code, status = "unknown_field", HTTPStatus.UNPROCESSABLE_ENTITY
-    message = "The body has fields that do not belong here."
-    action = "Leave them out: what they ask for is changed elsewhere, or not at all."
+    message = gettext_noop("The body has fields that do not belong here.")
+    action = gettext_noop("Leave them out: what they ask for is changed elsewhere, or not at all.")
 
     def __init__(self, fields: Iterable[str]) -> None:
-        super().__init__(details={str(name)[:60]: "There is no such field." for name in fields})
+        super().__init__(details={str(name)[:60]: gettext("There is no such field.") for name in fields})
 
 
 class TooMany(PortalError):
     """More of these than one actor may ask for in a while. `retry_after`: whole seconds."""
 
     code, status, retryable = "too_many", HTTPStatus.TOO_MANY_REQUESTS, True
-    message = "That was too often."
-    action = "Wait a while, then repeat it."
+    message = gettext_noop("That was too often.")
+    action = gettext_noop("Wait a while, then repeat it.")
 
     def __init__(self, message: str = "", *, retry_after: int, action: str = "") -> None:
         super().__init__(message, action=action, details={"retry_after": max(1, retry_after)})
@@ -54,8 +56,8 @@ class Invalid(PortalError):
     """The input cannot be used; `details` names the fields."""
 
     code, status = "invalid", HTTPStatus.UNPROCESSABLE_ENTITY
-    message = "Some of this cannot be used."
-    action = "Correct what is named and send it again."
+    message = gettext_noop("Some of this cannot be used.")
+    action = gettext_noop("Correct what is named and send it again.")
 
 
 class NotAllowed(PortalError):
@@ -66,8 +68,8 @@ class NotAllowed(PortalError):
     """
 
     code, status = "not_allowed", HTTPStatus.FORBIDDEN
-    message = "You may not do this."
-    action = "Ask a team admin."
+    message = gettext_noop("You may not do this.")
+    action = gettext_noop("Ask a team admin.")
     right = ""
 
     def __init__(
@@ -91,37 +93,37 @@ class SignInAgain(NotAllowed):
     """The act needs a sign-in of the last minutes; pages lead to it by themselves."""
 
     code, right = "sign_in_again", "recent_sign_in"
-    message = "This needs a fresh sign-in."
-    action = "Sign in again, then repeat it."
+    message = gettext_noop("This needs a fresh sign-in.")
+    action = gettext_noop("Sign in again, then repeat it.")
 
 
 class SecondFactorNeeded(NotAllowed):
     """The person's role needs a second factor, and they have none."""
 
     code, right = "second_factor_needed", "second_factor"
-    message = "Your role needs a second factor, and you have none."
-    action = "Set up an authenticator app or a passkey under Your account."
+    message = gettext_noop("Your role needs a second factor, and you have none.")
+    action = gettext_noop("Set up an authenticator app or a passkey under Your account.")
 
 
 class Conflict(PortalError):
     """The state has changed, or the act does not fit it."""
 
     code, status = "conflict", HTTPStatus.CONFLICT
-    message = "This does not fit what is there now."
-    action = "Look at the current state, then decide again."
+    message = gettext_noop("This does not fit what is there now.")
+    action = gettext_noop("Look at the current state, then decide again.")
 
 
 class SecondNeeded(PortalError):
     """The act needs a second platform admin; it lies saved until one has decided. `proposal`: its id."""
 
     code, status = "second_admin_needed", HTTPStatus.CONFLICT
-    message = "Saved as a proposal; another platform admin has to confirm it."
-    action = "It waits under Operations, Proposals, for seven days; the others got a letter."
+    message = gettext_noop("Saved as a proposal; another platform admin has to confirm it.")
+    action = gettext_noop("It waits under Operations, Proposals, for seven days; the others got a letter.")
 
 
 class Unavailable(PortalError):
     """Something Keydesk needs is away; nothing is lost."""
 
     code, status, retryable = "unavailable", HTTPStatus.SERVICE_UNAVAILABLE, True
-    message = "This is not available right now."
-    action = "Try again in a minute."
+    message = gettext_noop("This is not available right now.")
+    action = gettext_noop("Try again in a minute.")

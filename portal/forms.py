@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, gettext_lazy
 
 from portal.errors import NotAllowed, PortalError, SecondNeeded
 from portal.litellm import BudgetWindow, format_duration, parse_duration
@@ -20,12 +21,12 @@ from portal.refusals import in_form
 T = TypeVar("T")
 
 WINDOW_WORDS = {
-    "": "in all, never reset",
-    BudgetWindow.MONTH: "a month",
-    BudgetWindow.THIRTY_DAYS: "a month (30d)",
-    BudgetWindow.WEEK: "a week",
-    BudgetWindow.DAY: "a day",
-    BudgetWindow.HOUR: "an hour",
+    "": gettext_lazy("in all, never reset"),
+    BudgetWindow.MONTH: gettext_lazy("a month"),
+    BudgetWindow.THIRTY_DAYS: gettext_lazy("a month (30d)"),
+    BudgetWindow.WEEK: gettext_lazy("a week"),
+    BudgetWindow.DAY: gettext_lazy("a day"),
+    BudgetWindow.HOUR: gettext_lazy("an hour"),
 }
 
 
@@ -84,7 +85,7 @@ class MoneyField(forms.DecimalField):
             return super().to_python(value)
         plain = re.sub(r"[$\s]", "", value)
         if "," in plain and not re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", plain):
-            raise ValidationError("Write cents after a point, like 1.50.")  # 1,50 must never become 150
+            raise ValidationError(gettext("Write cents after a point, like 1.50."))  # 1,50 must never become 150
         return super().to_python(plain.replace(",", ""))
 
     def prepare_value(self, value: Any) -> Any:

@@ -10,6 +10,7 @@ import structlog
 
 SECRET = re.compile(
     r"(?<![A-Za-z])sk-[A-Za-z0-9_\-]{8,}|sk-[A-Za-z0-9_\-]{30,}|kd_[A-Za-z0-9_\-]{10,}"
+    r"|whsec_[A-Za-z0-9+/=]{16,}"
     r"|(?<=[?&]code=)[^\s&'\"]+"
     r"|(?<=/reset/key/)[^\s/'\"]+|(?<=/invitations/)[A-Za-z0-9_\-]{20,}|gAAAA[A-Za-z0-9_\-=]{16,}"
     r"|(?i:(?<=bearer )\S+|(?<=basic )\S+)"
@@ -24,17 +25,18 @@ def scrub(text: str) -> str:
 def _scrub_all(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
         if name not in {"_record", "_from_structlog", "level", "timestamp"}:
-            event[name] = _clean(value)
+            event[name] = scrubbed(value)
     return event
 
 
-def _clean(value: Any) -> Any:
+def scrubbed(value: Any) -> Any:
+    """The same for each text in `value`; what is no part of JSON becomes text."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
+        return {key: scrubbed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
+        return [scrubbed(item) for item in value]
     return value if isinstance(value, int | float | bool | type(None)) else scrub(str(value))
 
 

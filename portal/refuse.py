@@ -41,3 +41,9 @@ def scim(token: str) -> None:
         raise ImproperlyConfigured(
             f"KEYDESK_SCIM_TOKEN takes people in and out: give it at least {SHORTEST_SECRET} random characters."
         )
+
+
+def digest_hour(hour: int) -> None:
+    """Raises ImproperlyConfigured."""
+    if not 0 <= hour <= 23:
+        raise ImproperlyConfigured("KEYDESK_DIGEST_HOUR must be an hour of the day in UTC, from 0 to 23.")

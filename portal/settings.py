@@ -95,12 +95,9 @@ if TRUSTED_PROXIES:
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds
-SESSION_COOKIE_NAME = "keydesk_session"
-CSRF_COOKIE_NAME = "keydesk_csrf"
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "keydesk_session", "keydesk_csrf"
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
-SECURE_HSTS_PRELOAD = HTTPS
-SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # health checks ask the container itself, by plain HTTP
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -140,6 +137,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "portal.languages.LanguageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -168,7 +166,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "portal.ui.desk",
             ],
-            "builtins": ["django_cotton.templatetags.cotton", "portal.templatetags.ui"],
+            "builtins": ["django.templatetags.i18n", "django_cotton.templatetags.cotton", "portal.templatetags.ui"],
         },
     }
 ]
@@ -241,15 +239,13 @@ SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {"provider_class": "teams.sso.provider.OpenIDConnect"},
     "github": {"provider_class": "teams.sso.provider.GitHub"},
 }
-SOCIALACCOUNT_STORE_TOKENS = False
-SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_STORE_TOKENS = SOCIALACCOUNT_LOGIN_ON_GET = False
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # teams/sso/identities.py says when an address links
 
 # Second factors, and when an act wants to see one (or the password) again.
 MFA_ADAPTER = "teams.mfa.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
-MFA_PASSKEY_LOGIN_ENABLED = True
-MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_PASSKEY_LOGIN_ENABLED = MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_ISSUER = "Keydesk"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 s, for clocks that differ
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are what an administrator or a provider has said
@@ -273,15 +269,16 @@ if "EMAIL_BACKEND" not in EMAIL_CONFIG:  # django would quietly speak plain SMTP
 globals().update({name: value for name, value in EMAIL_CONFIG.items() if name.startswith("EMAIL_")})
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("KEYDESK_MAIL_FROM", "") or f"Keydesk <keydesk@{_url.hostname}>"
 
-LANGUAGE_CODE = "en"
+LANGUAGE_CODE, LANGUAGES = "en", [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS, FORMAT_MODULE_PATH = [BASE_DIR / "locale"], "portal.formats"
 TIME_ZONE = "UTC"
-USE_I18N = True
-USE_TZ = True
+USE_I18N = USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("KEYDESK_STATIC_ROOT", "") or DATA_DIR / "static").absolute()
-# The Inter font comes from the wheel of django-unfold; that app is not installed.
-STATICFILES_DIRS = [("inter", str(distribution("django-unfold").locate_file("unfold/static/unfold/fonts/inter")))]
+# The Inter font and Chart.js come from the wheel of django-unfold; that app is not installed.
+_unfold = distribution("django-unfold").locate_file("unfold/static/unfold")
+STATICFILES_DIRS = [("inter", f"{_unfold}/fonts/inter"), ("chart", f"{_unfold}/js/chart")]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -346,15 +343,18 @@ SWEEPS: dict[str, float] = {  # task -> seconds between two runs; portal/sweeps.
     "keys.tasks.end_leases": SWEEP_EVERY,
     "keys.tasks.reconcile_gateways": SWEEP_EVERY,  # whole walks once a day; asked so often for what cannot wait
     "keys.tasks.sync_spend": env.float("KEYDESK_SPEND_EVERY", 300.0),
+    "keys.tasks.look_after_requests": SWEEP_EVERY,
     "keys.tasks.remind": 3600.0,
+    "keys.tasks.look_for_advice": 86_400.0,
+    "keys.tasks.close_statements": 3600.0,
     "keys.tasks.prune_old": 86_400.0,
-    "portal.tasks.send_letters": SWEEP_EVERY,
+    "portal.tasks.send_letters": SWEEP_EVERY,  # and the daily ones, once they are due
+    "teams.tasks.deliver_webhooks": SWEEP_EVERY,
     "portal.tasks.seal_audit": SWEEP_EVERY,
     "portal.tasks.stream_audit": SWEEP_EVERY,
     "portal.tasks.cut_audit": 86_400.0,
 }
-# Beat counts from its own start, so what is due once a day would never be due on a host restarted each night:
-# the rare ones are offered this often (seconds), and the sweep itself knows whether it is time.
+# By beat's own clock nothing daily is due on a host restarted each night: so it is offered this often (seconds).
 SWEEPS_OFFERED_EVERY = 300.0
 CELERY_BEAT_SCHEDULE = {
     # A late message is worth nothing: the next one does the same work.
@@ -362,23 +362,24 @@ CELERY_BEAT_SCHEDULE = {
     for task, offered in ((task, min(every, SWEEPS_OFFERED_EVERY)) for task, every in SWEEPS.items())
 }
 
-# Who may decide requests decides their own, too. Off: nobody does, platform admins included.
-ALLOW_SELF_APPROVAL = env.bool("KEYDESK_ALLOW_SELF_APPROVAL", False)
-
-# How long the keys of somebody whom an identity provider took out stay blocked before they are revoked.
-LEAVER_GRACE = timedelta(hours=env.float("KEYDESK_LEAVER_GRACE", 24.0))
+ALLOW_SELF_APPROVAL = env.bool("KEYDESK_ALLOW_SELF_APPROVAL", False)  # off: nobody decides their own, admins included
+REQUESTS_WAIT = timedelta(days=env.float("KEYDESK_REQUEST_DAYS", 14.0))  # for a decision, then they lapse
+CLAIM_WITHIN = timedelta(days=env.float("KEYDESK_CLAIM_DAYS", 5.0))  # of the approval, then it lapses
+ESCALATE_AFTER = timedelta(hours=env.float("KEYDESK_ESCALATE_HOURS", 24.0))  # to the platform; a reminder at half
+LEAVER_GRACE = timedelta(hours=env.float("KEYDESK_LEAVER_GRACE", 24.0))  # a leaver's keys are blocked, then revoked
 
 # What a SCIM client shows, as a bearer token; unset: that door is not there.
 SCIM_TOKEN = "" if TESTING else env.str("KEYDESK_SCIM_TOKEN", "").strip()
 refuse.scim(SCIM_TOKEN)
-
+DIGEST_HOUR = env.int("KEYDESK_DIGEST_HOUR", 7)  # UTC: when daily letters are written
+refuse.digest_hour(DIGEST_HOUR)
+WEBHOOK_HOSTS: list[str] = env.list("KEYDESK_WEBHOOK_HOSTS", [])  # as GATEWAY_HOSTS
 INVITATIONS_AN_HOUR = env.int("KEYDESK_INVITATIONS_AN_HOUR", 50)  # letters that one person may send
-
+STATEMENT_AFTER = timedelta(days=env.int("KEYDESK_STATEMENT_DAYS", 3))  # for late rows, after a month's end
 SECOND_ADMIN = env.bool("KEYDESK_SECOND_ADMIN", False)  # gateways, and roles without limits, need two
 ISSUES_AN_HOUR = env.int("KEYDESK_ISSUES_AN_HOUR", 100)  # keys issued to one holder, or by one; 0: no limit
 GATEWAY_HOSTS: list[str] = env.list("KEYDESK_GATEWAY_HOSTS", [])  # host or host:port, * fits anything; empty: any
 WRONG_TOKENS = env.int("KEYDESK_WRONG_TOKENS", 30)  # from one address within a minute; the next are answered 429
-
 WEB_THREADS = env.int("KEYDESK_THREADS", 16)
 
 # The default gateway. Without a base URL it is the sandbox.
@@ -388,9 +389,7 @@ LITELLM_MASTER_KEY = "" if TESTING else env.str("LITELLM_MASTER_KEY", "")
 LITELLM_PUBLIC_URL = "" if TESTING else env.str("LITELLM_PUBLIC_URL", "")
 SANDBOX_FILE = DATA_DIR / "sandbox.sqlite3"
 
-ADMIN_EMAIL = env.str("KEYDESK_ADMIN_EMAIL", "")
-ADMIN_PASSWORD = env.str("KEYDESK_ADMIN_PASSWORD", "")
-
+ADMIN_EMAIL, ADMIN_PASSWORD = env.str("KEYDESK_ADMIN_EMAIL", ""), env.str("KEYDESK_ADMIN_PASSWORD", "")
 LOG_LEVEL = env.log_level("KEYDESK_LOG_LEVEL", logging.INFO)
 LOG_JSON = env.bool("KEYDESK_LOG_JSON", SHARED)
 from portal.log import configure  # noqa: E402  (needs nothing of Django)

@@ -1,13 +1,14 @@
 """The sweeps that both apps stand on. Safe to run twice, to miss, on ten hosts at once, and to be killed."""
 
-from portal import mail
+from portal import digest, mail
 from portal.audit import retention, sealing, stream
 from portal.sweeps import sweep
 
 
 @sweep
 def send_letters() -> dict[str, int]:
-    return {"sent": mail.send_due()}
+    """Write the daily letters that are due, and send all that wait."""
+    return {"daily": digest.write_due(), "sent": mail.send_due()}
 
 
 @sweep

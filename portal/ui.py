@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
+from django.contrib import messages
+from django.contrib.messages.storage.base import Message
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext, ngettext
 
+UNDO = "undo:"
 RAIL_TEAMS = 6  # more are under "All teams"
 ROWS = 50  # of one list on one page
 
@@ -36,14 +38,23 @@ def render_part(
     return response
 
 
+def undoable(request: HttpRequest, words: str, *, label: str, path: str) -> None:
+    """Say that something was done, with a button that takes it back: `path` is posted to, and asks for nothing."""
+    messages.success(request, words, extra_tags=f"{UNDO}{label}|{path}")
+
+
+def undo_of(message: Message) -> tuple[str, str] | None:
+    """The label and the path of a toast's button. None: what it tells of cannot be taken back."""
+    tags = message.extra_tags or ""
+    if not tags.startswith(UNDO):
+        return None
+    label, _, path = tags.removeprefix(UNDO).partition("|")
+    return label, path
+
+
 def sent(request: HttpRequest) -> QueryDict | None:
     """What a form was sent with, even when that is nothing; None: it was not sent."""
     return request.POST if request.method == "POST" else None
-
-
-def page_of(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
-    """The rows of the page that `?page=` asks for; a page that is not there is the nearest one that is."""
-    return Paginator(rows, ROWS).get_page(request.GET.get("page"))
 
 
 @dataclass
@@ -72,11 +83,12 @@ class Rail:
         if self.user.platform_role:
             return str(self.user.get_platform_role_display())
         if not self.memberships:
-            return "In no team yet"
+            return gettext("In no team yet")
         if len(self.memberships) == 1:
             only = self.memberships[0]
             return f"{only.get_role_display()}, {only.team}"
-        return f"Member of {len(self.memberships)} teams"
+        number = len(self.memberships)
+        return ngettext("Member of %(number)d team", "Member of %(number)d teams", number) % {"number": number}
 
 
 def desk(request: HttpRequest) -> dict[str, Any]:

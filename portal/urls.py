@@ -44,6 +44,7 @@ urlpatterns = [
     path("audit/", include("teams.audit_urls")),
     path("invitations/", include("teams.invited_urls")),
     path("mappings/", include("teams.mapping_urls")),
+    path("webhooks/", include("teams.webhook_urls")),
     path("", include("keys.urls")),
 ]
 if settings.SCIM_TOKEN or settings.TESTING:  # its schemas take 0.8 s of every start, so only where somebody asks for it

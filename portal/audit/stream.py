@@ -2,15 +2,10 @@
 
 The cursor moves after the other side has taken a batch. A batch that is sent again has the same bounds, the same bytes
 and the same id, so whoever takes it can drop the second copy.
-Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 import sys
 import time
@@ -23,13 +18,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from portal import webhooks
 from portal.audit import chain
 from portal.errors import Unavailable
 from portal.models import AuditCut, AuditEvent, AuditHead, AuditSeal, Installation, in_short
 
 BATCH = 100  # acts in one request
 PATIENCE = 60.0  # seconds for one round
-TIMEOUT = (3, 10)  # seconds to connect, and to answer
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=20), timedelta(hours=1)
 
 
@@ -112,32 +107,10 @@ def _post(batch: list[dict[str, Any]]) -> None:
     data = {"count": last["number"], "head": last["mac"], "events": batch}
     # Its time is the last act's: a repeat must have the same bytes.
     body = json.dumps({"type": "audit.sealed", "timestamp": last["at"], "data": data}, separators=(",", ":")).encode()
-    now = str(int(time.time()))
-    signed = hmac.digest(_secret(), f"{number}.{now}.".encode() + body, hashlib.sha256)
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "Keydesk",
-        "webhook-id": number,
-        "webhook-timestamp": now,
-        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
-    }
-    answer = requests.post(
-        settings.AUDIT_WEBHOOK, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
-    )  # stream: what it answers is not read
-    with answer:
-        if not 200 <= answer.status_code < 300:
-            raise requests.HTTPError(f"it answered {answer.status_code}")
-
-
-def _secret() -> bytes:
-    """The key of the signature: behind `whsec_` it is base64, as the standard writes it."""
-    kind, _, encoded = settings.AUDIT_WEBHOOK_SECRET.partition("whsec_")
-    if not kind and encoded:
-        try:
-            return base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            pass
-    return settings.AUDIT_WEBHOOK_SECRET.encode()
+    secret = settings.AUDIT_WEBHOOK_SECRET
+    answer = webhooks.send(settings.AUDIT_WEBHOOK, body, secret=secret, number=number, anywhere=True)
+    if not answer.is_taken:
+        raise requests.HTTPError(f"it answered {answer.status}")
 
 
 def _put_off(error: Exception) -> str:

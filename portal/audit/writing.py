@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import models, transaction
+from django.dispatch import Signal
+from django.utils import translation
 
 from portal.audit import chain
 from portal.models import AuditEvent
@@ -38,6 +40,7 @@ class Stranger:
 NOWHERE = Origin()
 STRANGER = Stranger()
 origin: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
+recorded = Signal()  # an event is written: `event`, inside the act's transaction, so receivers must be quick
 
 
 class Actor(Protocol):
@@ -66,7 +69,8 @@ def record(
         raise transaction.TransactionManagementError(f"{action}: an event belongs to the act's transaction")
     here = origin.get()
     team = target if target._meta.label == "teams.Team" else getattr(target, "team", None)
-    said = {name: _plain(value) for name, value in facts.items()}
+    with translation.override("en"):  # whatever language the page is in
+        said, called = {name: _plain(value) for name, value in facts.items()}, str(target)
     event = AuditEvent(
         action=action,
         actor_id=by.audit_id,
@@ -75,7 +79,7 @@ def record(
         on_behalf_of=(on_behalf_of.audit_name if on_behalf_of else _for_whom(target, by))[:254],
         target_type=target._meta.model_name or "",
         target_id=str(target.pk),
-        target=str(target)[:254],
+        target=called[:254],
         team_id=str(team.pk) if team else "",
         ip=here.ip,
         token_id=here.token_id,
@@ -88,6 +92,7 @@ def record(
     )
     event.stamp = chain.stamp(event)
     event.save()
+    recorded.send(AuditEvent, event=event)
     return event
 
 

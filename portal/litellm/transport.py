@@ -57,30 +57,34 @@ class _Response(HTTPResponse):
         self.fp = io.BufferedReader(_Watched(self.fp.detach(), sock))
 
 
-class _Connection(HTTPConnection):
+class Connection(HTTPConnection):
     response_class = _Response
 
 
-class _SecureConnection(HTTPSConnection):
+class SecureConnection(HTTPSConnection):
     response_class = _Response
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = Connection
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls = SecureConnection
 
 
-class _Adapter(HTTPAdapter):
+class Adapter(HTTPAdapter):
+    """Makes connections whose read time-out counts for the whole answer; `pools`: what makes them, by scheme."""
+
+    pools: dict[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _SecurePool}
+
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
         super().init_poolmanager(*args, **more)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        self.poolmanager.pool_classes_by_scheme = self.pools
 
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **more)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        manager.pool_classes_by_scheme = self.pools
         return manager
 
 
@@ -88,7 +92,7 @@ def open_session(pool_size: int, adapters: Mapping[str, BaseAdapter]) -> request
     session = requests.Session()
     session.trust_env = False
     for prefix in ("http://", "https://"):
-        session.mount(prefix, _Adapter(pool_connections=4, pool_maxsize=pool_size))
+        session.mount(prefix, Adapter(pool_connections=4, pool_maxsize=pool_size))
     for prefix, adapter in adapters.items():
         session.mount(prefix if "://" in prefix else f"{prefix}://", adapter)
     return session

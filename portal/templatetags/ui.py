@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sized
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -11,11 +11,16 @@ from django import template
 from django.forms import BoundField, Widget
 from django.template import Context
 from django.utils import timezone
+from django.utils.html import format_html, strip_tags
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext, ngettext_lazy, pgettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 from lucide.templatetags.lucide import lucide
 
-from portal import drawing
+from portal import dates, drawing
 from portal.litellm import format_duration
+from portal.nouns import NOUNS
+from portal.ui import undo_of
 
 register = template.Library()
 register.filter("urgency", drawing.urgency)
@@ -23,15 +28,66 @@ register.filter("longest", drawing.longest)
 register.simple_tag(drawing.key_line)
 register.simple_tag(drawing.draft_line)
 register.simple_tag(drawing.bar)
+register.filter("undo", undo_of)
 
-UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
-SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-WINDOWS = {"1h": "an hour", "1d": "a day", "7d": "a week", "30d": "a month", "1mo": "a month"}
+UNITS = {
+    "s": ngettext_lazy("%(number)d second", "%(number)d seconds", "number"),
+    "m": ngettext_lazy("%(number)d minute", "%(number)d minutes", "number"),
+    "h": ngettext_lazy("%(number)d hour", "%(number)d hours", "number"),
+    "d": ngettext_lazy("%(number)d day", "%(number)d days", "number"),
+}
+LEFT = {
+    "m": ngettext_lazy("%(number)d minute left", "%(number)d minutes left", "number"),
+    "h": ngettext_lazy("%(number)d hour left", "%(number)d hours left", "number"),
+    "d": ngettext_lazy("%(number)d day left", "%(number)d days left", "number"),
+}
+AGO = {
+    "m": ngettext_lazy("%(number)d minute ago", "%(number)d minutes ago", "number"),
+    "h": ngettext_lazy("%(number)d hour ago", "%(number)d hours ago", "number"),
+    "d": ngettext_lazy("%(number)d day ago", "%(number)d days ago", "number"),
+}
+SMALL = (
+    pgettext_lazy("a count", "no"),
+    pgettext_lazy("a count", "one"),
+    pgettext_lazy("a count", "two"),
+    pgettext_lazy("a count", "three"),
+    pgettext_lazy("a count", "four"),
+    pgettext_lazy("a count", "five"),
+    pgettext_lazy("a count", "six"),
+    pgettext_lazy("a count", "seven"),
+    pgettext_lazy("a count", "eight"),
+    pgettext_lazy("a count", "nine"),
+)
+WINDOWS = {"1h": _("an hour"), "1d": _("a day"), "7d": _("a week"), "30d": _("a month"), "1mo": _("a month")}
 MILLION = 1_000_000
+COMMA_FOR_POINT = NOUNS_WRITTEN_LARGE = {"de"}
 
 
-def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'}"
+def timed(say: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Make `say` a filter that puts its words into a `<time>` with the exact moment; code that calls it gets words.
+
+    With autoescape off, as in a letter, a page gets the bare words as well. Not for attributes: there `|bare` follows.
+    """
+
+    def on_a_page(moment: Any, autoescape: bool = True) -> str:
+        words = say(moment)
+        if not autoescape or not isinstance(moment, date):
+            return words
+        if isinstance(moment, datetime):
+            at = moment.astimezone(UTC)
+            exact, machine = f"{at:%Y-%m-%d %H:%M:%S} UTC", f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        else:
+            exact, machine = gettext("%(day)s, a day in UTC") % {"day": f"{moment:%Y-%m-%d}"}, f"{moment:%Y-%m-%d}"
+        return format_html('<time datetime="{}" title="{}">{}</time>', machine, exact, words)
+
+    register.filter(say.__name__, on_a_page, needs_autoescape=True)
+    return say
+
+
+@register.filter
+def bare(words: Any) -> str:
+    """Words of a moment without their `<time>`, for an attribute."""
+    return strip_tags(str(words))
 
 
 @register.simple_tag
@@ -49,16 +105,28 @@ def money(value: Any) -> str:
     except InvalidOperation:
         return ""
     if amount == round(amount, 2) or abs(amount) >= 1:
-        return f"${amount:,.2f}"
+        return dollars(f"{amount:,.2f}")
     amount = round(amount, max(4, 1 - amount.adjusted()))
-    return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:f}".rstrip("0")
+    return dollars(f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount:f}".rstrip("0"))
+
+
+def dollars(figure: str) -> str:
+    """`$` where the language has it; a German reader has seen `1.234,50` all their life."""
+    return pgettext("money", "$%(figure)s") % {"figure": grouped(figure)}
+
+
+def grouped(figure: str) -> str:
+    """A figure written as `1,234.50`, with the comma and the point of the language that is spoken."""
+    if get_language() not in COMMA_FOR_POINT:
+        return figure
+    return figure.translate(str.maketrans(",.", ".,"))
 
 
 @register.filter
 def about(value: Any) -> str:
     """Money that is not known to the cent, as forecasts are: `$540`."""
     amount = Decimal(str(value))
-    return f"${amount:,.0f}" if amount >= 10 else money(round(amount, 2))
+    return dollars(f"{amount:,.0f}") if amount >= 10 else money(round(amount, 2))
 
 
 @register.filter
@@ -70,14 +138,14 @@ def per_million(value: Decimal | None) -> str:
 @register.filter
 def per_window(window: str) -> str:
     """How often a budget starts anew: `a month`; without a window it never does."""
-    return WINDOWS.get(str(window), "in all")
+    return str(WINDOWS.get(str(window), _("in all")))
 
 
 @register.filter
 def budget(limits: Any) -> str:
     """`$50.00 a month`, of anything with a budget and its window; "no limit of its own" without."""
     amount, window = (_read(limits, name) for name in ("max_budget", "budget_duration"))
-    return "no limit of its own" if amount is None else f"{money(amount)} {per_window(window or '')}"
+    return gettext("no limit of its own") if amount is None else f"{money(amount)} {per_window(window or '')}"
 
 
 def _read(thing: Any, name: str) -> Any:
@@ -90,7 +158,7 @@ def words(lifetime: timedelta | None) -> str:
     if not lifetime:
         return ""
     text = format_duration(timedelta(seconds=round(lifetime.total_seconds())))
-    return _count(int(text[:-1]), UNITS[text[-1]])
+    return UNITS[text[-1]] % {"number": int(text[:-1])}
 
 
 @register.filter
@@ -101,77 +169,112 @@ def duration(lifetime: timedelta | None) -> str:
 
 def rough(span: timedelta) -> str:
     """A span rounded to what a person would say: `12 days`, `19 hours`, `40 minutes`."""
+    number, unit = _rounded(span)
+    return UNITS[unit] % {"number": number} if number else gettext("less than a minute")
+
+
+def _rounded(span: timedelta) -> tuple[int, str]:
+    """A number, and its unit in UNITS; 0: less than a minute."""
     minutes = round(span.total_seconds() / 60)
-    if minutes < 1:
-        return "less than a minute"
     if minutes < 120:
-        return _count(minutes, "minute")
+        return max(minutes, 0), "m"
     hours = round(minutes / 60)
-    return _count(hours, "hour") if hours < 48 else _count(round(minutes / 1440), "day")
+    return (hours, "h") if hours < 48 else (round(minutes / 1440), "d")
 
 
 @register.filter
 def left(moment: datetime) -> str:
     """`19 hours left`."""
     rest = moment - timezone.now()
-    return f"{rough(rest)} left" if rest > timedelta(0) else "over"
+    if rest <= timedelta(0):
+        return gettext("over")
+    number, unit = _rounded(rest)
+    return LEFT[unit] % {"number": number} if number else gettext("less than a minute left")
 
 
-@register.filter
+@timed
 def ago(moment: datetime | None) -> str:
-    return f"{rough(timezone.now() - moment)} ago" if moment else ""
+    if not moment:
+        return ""
+    number, unit = _rounded(timezone.now() - moment)
+    return AGO[unit] % {"number": number} if number else gettext("less than a minute ago")
 
 
-@register.filter
+@timed
 def when(moment: datetime | None) -> str:
     """`Sat 21 Nov, 09:12`, with the year when it is another one."""
     return f"{day(moment)}, {moment:%H:%M}" if moment else ""
 
 
-@register.filter
+@timed
 def day(moment: datetime | None) -> str:
     """`Sat 21 Nov`, with the year when it is another one."""
     if not moment:
         return ""
-    year = "" if moment.year == timezone.now().year else f" {moment.year}"
-    return f"{moment:%a} {moment.day} {moment:%b}{year}"
+    return dates.day(moment) if moment.year == timezone.now().year else dates.day_and_year(moment)
 
 
 @register.filter
 def stamp(moment: datetime) -> str:
     """`21 Nov 09:12`, for rows of a history."""
-    year = "" if moment.year == timezone.now().year else f" {moment.year}"
-    return f"{moment.day} {moment:%b}{year} {moment:%H:%M}"
+    day = dates.brief_day if moment.year == timezone.now().year else dates.brief_day_and_year
+    return f"{day(moment)} {moment:%H:%M}"
 
 
-@register.filter
+@timed
 def as_of(moment: datetime | None) -> str:
     """When a figure was read: `as of 14:01`, with the day when that is another one."""
     if not moment:
-        return "not read yet"
-    return f"as of {moment:%H:%M}" if moment.date() == timezone.now().date() else f"as of {stamp(moment)}"
+        return gettext("not read yet")
+    said = f"{moment:%H:%M}" if moment.date() == timezone.now().date() else stamp(moment)
+    return gettext("as of %(moment)s") % {"moment": said}
 
 
-@register.filter
+@timed
 def full_day(moment: datetime | None) -> str:
     """`Fri 4 Dec 2026`."""
-    return f"{moment:%a} {moment.day} {moment:%b %Y}" if moment else ""
+    return dates.day_and_year(moment) if moment else ""
 
 
 @register.filter
 def ends(moment: datetime) -> str:
     """When a key that is soon over ends, for its badge: `Ends tomorrow`."""
     days = (moment.date() - timezone.now().date()).days
-    return {0: "Ends today", 1: "Ends tomorrow"}.get(days, f"Ends {day(moment)}")
+    if days in {0, 1}:
+        return gettext("Ends tomorrow") if days else gettext("Ends today")
+    return gettext("Ends %(day)s") % {"day": day(moment)}
+
+
+@register.filter
+def spelled(things: Any) -> str:
+    """`four`, `12`: a number, or how many there are, as a sentence has it."""
+    number = len(things) if isinstance(things, Sized) and not isinstance(things, str) else int(things or 0)
+    return str(SMALL[number]) if number < len(SMALL) else grouped(f"{number:,}")
 
 
 @register.filter
 def count(things: Any, noun: str) -> str:
-    """`four live keys`, `12 live keys`; a noun with its own plural is given as `entry,entries`."""
+    """`four live keys`, `12 live keys`; a noun is one of portal/nouns.py, with its own plural as `entry,entries`."""
     number = len(things) if isinstance(things, Sized) and not isinstance(things, str) else int(things or 0)
+    word = SMALL[number] if number < len(SMALL) else grouped(f"{number:,}")
+    if said := NOUNS.get(noun):
+        return said % {"number": number, "words": word}
     one, _, many = noun.partition(",")
-    word = SMALL[number] if number < len(SMALL) else f"{number:,}"
     return f"{word} {one if number == 1 else many or f'{one}s'}"
+
+
+@register.filter
+def amid(label: Any) -> str:
+    """A label inside a sentence: in lower case, except where nouns are always written large."""
+    return str(label) if get_language() in NOUNS_WRITTEN_LARGE else str(label).lower()
+
+
+@register.filter
+def named(things: Any, most: int) -> str:
+    """`a, b, c and 4 more`."""
+    words = ", ".join(str(each) for each in things[:most])
+    rest = len(things) - most
+    return gettext("%(names)s and %(number)d more") % {"names": words, "number": rest} if rest > 0 else words
 
 
 @register.simple_tag(takes_context=True)

@@ -1,0 +1,1 @@
+"""How values are written: Django looks here before its own formats."""
