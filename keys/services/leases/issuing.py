@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from math import ceil
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from keys.models import Intent, KeyRole, Lease, State
-from keys.services import gateways, intents, teams
+from keys.services import gateways, granted, intents, teams, words
 from keys.services.attempts import (
     Attempt,
     Issued,
@@ -24,7 +28,7 @@ from keys.services.attempts import (
     try_out,
     verify_expiry,
 )
-from keys.services.errors import AlreadyIssued, EndedMeanwhile, GatewayAway, HolderLeft, TooManyKeys
+from keys.services.errors import AlreadyIssued, ApprovalNeeded, EndedMeanwhile, GatewayAway, HolderLeft, TooManyKeys
 from keys.services.minting import new_alias
 from keys.services.terms import Ask, Terms, terms
 from portal import audit
@@ -44,15 +48,20 @@ def open_roles(team: Team) -> Any:
 def issue(ask: Ask, *, holder: User, by: Actor, once: UUID | None = None) -> Issued:
     """Issue a virtual key for `holder`, oneself or a service account of one's team, within what the role gives.
 
-    `once` is a form's token: the same one again raises AlreadyIssued, with the lease.
-    Raises NotAllowed, HolderLeft, TooManyKeys, OverLimit, ApprovalNeeded, AllowanceSpent, RoleEnded, NotConfigured,
-    GatewayAway, GatewayRefused, EndedMeanwhile. After any of them no key stays on the gateway, or an intent ends it.
+    With `ask.granted`, an approved request: exactly what was granted, and once. `once` is a form's token: the same one
+    again raises AlreadyIssued, with the lease.
+    Raises NotAllowed, HolderLeft, TooManyKeys, OverLimit, ApprovalNeeded, AllowanceSpent, RoleEnded, NotClaimable,
+    NotConfigured, GatewayAway, GatewayRefused, EndedMeanwhile. After any of them no key stays on the gateway, or an
+    intent ends it.
     """
     require(by, Can.ISSUE_KEY, Lease(team=ask.team, holder=holder))
     if once and (before := Lease.objects.filter(holder=holder, once=once).first()):
         raise AlreadyIssued(before)
     if holder != by and not may_hold(holder, ask.team):
-        raise HolderLeft(f"{holder} may not hold keys of {ask.team}.", action="Choose another holder.")
+        raise HolderLeft(
+            _("%(holder)s may not hold keys of %(team)s.") % {"holder": holder, "team": ask.team},
+            action=_("Choose another holder."),
+        )
     _first_problem(ask, holder)  # before the gateway is bothered
     with gateways.calling(ask.role.gateway, by=by) as line:
         teams.place(line, ask.team)
@@ -75,6 +84,13 @@ def _first_problem(ask: Ask, holder: User) -> Terms:
     found = terms(ask, holder=holder)
     if found.problems:
         raise found.problems[0]
+    if found.decider:
+        where = f"{settings.URL}{reverse('keys:issue')}?{urlencode({'team': ask.team.slug, 'role': ask.role.name})}"
+        raise ApprovalNeeded(
+            " ".join(each.message for each in found.excess),
+            action=_("Ask for it at %(where)s. Once it is approved, its holder claims the key.") % {"where": where},
+            details={name: said for each in found.excess for name, said in each.details.items()},
+        )
     return found
 
 
@@ -87,12 +103,14 @@ def _promise(ask: Ask, holder: User, once: UUID | None, *, by: Actor) -> Attempt
                 User.objects.select_for_update(no_key=True).get(pk=pk)
             for person in people.values():
                 _not_too_many(person)
+            if ask.granted:
+                ask = replace(ask, granted=granted.take(ask.granted))
             agreed = _first_problem(ask, holder)
             now = agreed.issued_at
             lease = Lease.objects.create(
                 alias=new_alias(ask.role.prefix),
-                name=ask.name,
-                purpose=ask.purpose,
+                name=words.one_line(ask.name),
+                purpose=words.one_line(ask.purpose),
                 team=ask.team,
                 holder=holder,
                 role=ask.role,
@@ -104,6 +122,8 @@ def _promise(ask: Ask, holder: User, once: UUID | None, *, by: Actor) -> Attempt
                 expires_at=agreed.expires_at,
                 max_expires_at=agreed.max_expires_at,
             )
+            if ask.granted:
+                granted.begun(ask.granted, lease)
             return begin(lease, now)
     except IntegrityError:
         before = Lease.objects.filter(holder=holder, once=once).first() if once else None
@@ -126,7 +146,11 @@ def _not_too_many(person: User) -> None:
     oldest = list(times.values_list("issued_at", flat=True)[most - 1 : most])
     if oldest:
         wait = ceil((oldest[0] + AN_HOUR - now).total_seconds())
-        raise TooManyKeys(f"{person} got {most} keys within an hour: no more are issued until then.", retry_after=wait)
+        raise TooManyKeys(
+            _("%(person)s got %(most)s keys within an hour: no more are issued until then.")
+            % {"person": person, "most": most},
+            retry_after=wait,
+        )
 
 
 def _complete(attempt: Attempt, there: IssuedKey | KeyInfo, *, by: Actor) -> bool:
@@ -136,7 +160,7 @@ def _complete(attempt: Attempt, there: IssuedKey | KeyInfo, *, by: Actor) -> boo
         if not lease.move({State.ISSUING}, State.ACTIVE):
             return False
         stands = may_hold(lease.holder, lease.team) and open_roles(lease.team).filter(pk=lease.role_id).exists()
-        if not stands or not note_issued(attempt, there, timezone.now()):
+        if not stands or not note_issued(attempt, there, timezone.now()) or not granted.fulfil(lease, by=by):
             transaction.set_rollback(True)
             return False
         audit.record(

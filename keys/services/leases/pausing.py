@@ -7,12 +7,14 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from keys.models import EndReason, Intent, Lease, State
 from keys.models.lease import LeaseQuerySet
 from keys.services import intents, letters
 from keys.services.errors import HolderLeft, NotNow
 from portal import audit
+from portal.templatetags.ui import amid
 from teams.access import SYSTEM, Actor, allowed, may_hold, require
 from teams.models import Team, User
 from teams.roles import Can
@@ -74,8 +76,10 @@ def _turn(lease: Lease, old: set[State], new: State, *, by: Actor, reason: str) 
         old = old | {State.PAUSED}  # from now on it is theirs to lift
     promises = _promise(lease, old, new, by=by, reason=reason)
     if not promises and lease.state != new:
-        word = "paused" if new == State.PAUSED else "resumed"
-        raise NotNow(f"This key is {lease.get_state_display().lower()}: it cannot be {word}.")
+        said = {"state": amid(lease.get_state_display())}
+        if new == State.PAUSED:
+            raise NotNow(_("This key is %(state)s: it cannot be paused.") % said)
+        raise NotNow(_("This key is %(state)s: it cannot be resumed.") % said)
     intents.settle(promises)
     lease.refresh_from_db()
     return lease

@@ -12,6 +12,7 @@ from decimal import Decimal
 import structlog
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from keys.models import Intent, KeyVersion, Lease, State
 from keys.services import gateways, intents, letters, teams
@@ -27,9 +28,10 @@ from keys.services.attempts import (
 )
 from keys.services.budgets.windows import counted
 from keys.services.errors import AlreadyRotated, EndedMeanwhile, GatewayAway, HolderLeft, NotNow, RotationInOverlap
-from portal import audit
+from portal import audit, dates
 from portal.errors import Invalid
 from portal.litellm import IssuedKey, KeyInfo, KeyNotFound, LiteLLMError, hash_key
+from portal.templatetags.ui import amid
 from teams.access import Actor, may_hold, require, require_fresh
 from teams.roles import Can
 
@@ -50,7 +52,7 @@ def rotate(lease: Lease, *, by: Actor, grace: timedelta = GRACE, replaces: int |
     require(by, Can.RENEW_KEY, lease)
     require_fresh(by)
     if grace < REPLACE:
-        raise Invalid("A grace period is not negative.", details={"grace": "Now, or later."})
+        raise Invalid(gettext("A grace period is not negative."), details={"grace": gettext("Now, or later.")})
     _check(lease, grace, replaces)  # before the gateway is bothered
     with gateways.calling(lease.gateway, by=by) as line:
         teams.place(line, lease.team)
@@ -69,7 +71,7 @@ def rotate(lease: Lease, *, by: Actor, grace: timedelta = GRACE, replaces: int |
     if promises is None:
         give_up(attempt, EndedMeanwhile.message)
         intents.settle(Intent.objects.filter(version=attempt.version))
-        raise EndedMeanwhile("This key was ended while it was being rotated. No new secret was left behind.")
+        raise EndedMeanwhile(gettext("This key was ended while it was being rotated. No new secret was left behind."))
     try:
         intents.settle(promises)
         issued.lease.refresh_from_db()
@@ -82,14 +84,16 @@ def _check(lease: Lease, grace: timedelta, replaces: int | None) -> None:
     if replaces is not None and lease.current.number != replaces:
         raise AlreadyRotated
     if lease.state == State.ROTATING:
-        raise RotationInOverlap("This key is being rotated at this moment.")
+        raise RotationInOverlap(gettext("This key is being rotated at this moment."))
     if lease.state != State.ACTIVE or lease.expires_at <= timezone.now():
-        word = "over its time" if lease.state == State.ACTIVE else lease.get_state_display().lower()
-        raise NotNow(f"This key is {word}: it cannot be rotated.")
+        word = gettext("over its time") if lease.state == State.ACTIVE else amid(lease.get_state_display())
+        raise NotNow(gettext("This key is %(word)s: it cannot be rotated.") % {"word": word})
     if not may_hold(lease.holder, lease.team):
         raise HolderLeft
-    if grace and (old := lease.previous):
-        raise RotationInOverlap(f"The secret before this one still works until {old.dies_at:%a %d %b, %H:%M} UTC.")
+    if grace and (old := lease.previous) and old.dies_at:
+        raise RotationInOverlap(
+            gettext("The secret before this one still works until %(moment)s.") % {"moment": dates.short(old.dies_at)}
+        )
 
 
 def _counter(line: gateways.Line, version: KeyVersion) -> Decimal:

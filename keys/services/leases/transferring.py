@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from keys.models import Intent, Lease, State
 from keys.models.lease import ENDED
@@ -15,6 +16,7 @@ from keys.services import intents
 from keys.services.errors import AllowanceSpent, NotNow
 from portal import audit, mail
 from portal.errors import Invalid
+from portal.templatetags.ui import amid
 from teams.access import Actor, may_hold, require
 from teams.models import User
 from teams.roles import Can, MemberRole, Reach, reach
@@ -64,17 +66,22 @@ def heirs(lease: Lease) -> list[User]:
 def _check(lease: Lease, to: User, now: datetime) -> None:
     """Raises NotNow, Invalid, AllowanceSpent."""
     if lease.state not in MOVABLE or lease.expires_at <= now:
-        word = "over its time" if lease.state in MOVABLE else lease.get_state_display().lower()
-        raise NotNow(f"This key is {word}: it cannot be handed over.")
+        word = _("over its time") if lease.state in MOVABLE else amid(lease.get_state_display())
+        raise NotNow(_("This key is %(word)s: it cannot be handed over.") % {"word": word})
     if to.pk == lease.holder_id:
-        raise _wrong(f"{to} holds it already.")
+        raise _wrong(_("%(to)s holds it already.") % {"to": to})
     if not may_hold(to, lease.team):
-        raise _wrong(f"{to} may not hold keys of {lease.team}.")
+        raise _wrong(_("%(to)s may not hold keys of %(team)s.") % {"to": to, "team": lease.team})
     most = lease.role.max_live_keys
     held = Lease.objects.filter(role=lease.role, holder=to).exclude(state__in=ENDED).count()
     if most is not None and held >= most:
-        said = f"{to} holds {held} of the {most} keys that {lease.role} allows."
-        raise AllowanceSpent(said, action="End one of those first, or choose somebody else.")
+        said = _("%(to)s holds %(held)s of the %(most)s keys that %(role)s allows.") % {
+            "to": to,
+            "held": held,
+            "most": most,
+            "role": lease.role,
+        }
+        raise AllowanceSpent(said, action=_("End one of those first, or choose somebody else."))
 
 
 def _wrong(said: str) -> Invalid:
