@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from keys.models import Finding, Gateway, Intent, KeyVersion, Lease, State
 from keys.models.lease import SETTLED
@@ -37,8 +39,8 @@ class NotOpen(Conflict):
     """The finding is closed: what it tells of is gone, or was answered."""
 
     code = "finding_closed"
-    message = "This is not open any more."
-    action = "Look at the list again."
+    message = gettext_noop("This is not open any more.")
+    action = gettext_noop("Look at the list again.")
 
 
 class CannotRestore(Conflict):
@@ -47,21 +49,21 @@ class CannotRestore(Conflict):
 
 class CannotAdopt(Conflict):
     code = "cannot_adopt"
-    action = "Restore it, or change it here."
+    action = gettext_noop("Restore it, or change it here.")
 
 
 class CannotIgnore(Conflict):
     code = "cannot_ignore"
-    message = "A lease never lies: this key is not what its lease says."
-    action = "Run the reconcile, and approve its list."
+    message = gettext_noop("A lease never lies: this key is not what its lease says.")
+    action = gettext_noop("Run the reconcile, and approve its list.")
 
 
 class ChangedSince(Conflict):
     """What is on the gateway is not what the finding tells any more."""
 
     code = "changed_since"
-    message = "It has changed on the gateway since this was found."
-    action = "Look at it again, then decide."
+    message = gettext_noop("It has changed on the gateway since this was found.")
+    action = gettext_noop("Look at it again, then decide.")
 
 
 def note(
@@ -117,15 +119,16 @@ def restore(finding: Finding, *, by: Actor) -> Finding:
     require(by, Can.MANAGE_PLATFORM)
     if finding.kind not in MENDED_BY:
         raise CannotRestore(
-            f"{finding.get_kind_display()}: there is nothing on the gateway to restore.",
-            action="It closes by itself once it is gone.",
+            _("%(get_kind_display)s: there is nothing on the gateway to restore.")
+            % {"get_kind_display": finding.get_kind_display()},
+            action=_("It closes by itself once it is gone."),
         )
     now = timezone.now()
     with transaction.atomic(durable=True):
         finding = _still_open(finding)
         about: dict[str, Any] = {"version": finding.version} if finding.version else {"team": finding.team}
         if finding.version and not _is_live(finding.version):
-            raise CannotRestore("This key has ended here.", action="The finding closes with the next reconcile.")
+            raise CannotRestore(_("This key has ended here."), action=_("The finding closes with the next reconcile."))
         kind = MENDED_BY[Kind(finding.kind)]
         promise = Intent.objects.promise(kind, now, gateway_id=finding.gateway_id, **about)
         _record("restored", finding, by=by)
@@ -164,12 +167,15 @@ def adopt(finding: Finding, *, by: Actor) -> Finding:
     """
     require(by, Can.MANAGE_PLATFORM)
     if finding.kind not in TAKE_OVER or finding.version is None:
-        raise CannotAdopt(f"{finding.get_kind_display()}: there is nothing that our row could take over.")
+        raise CannotAdopt(
+            _("%(get_kind_display)s: there is nothing that our row could take over.")
+            % {"get_kind_display": finding.get_kind_display()}
+        )
     with gateways.calling(finding.gateway, by=by) as line:
         try:
             there = line.client.keys.info(finding.version.token_hash)
         except KeyNotFound:
-            raise ChangedSince("The key is not on the gateway any more.") from None
+            raise ChangedSince(_("The key is not on the gateway any more.")) from None
     now = timezone.now()
     with transaction.atomic(durable=True):
         finding = _still_open(finding)
@@ -179,7 +185,7 @@ def adopt(finding: Finding, *, by: Actor) -> Finding:
         lease = Lease.objects.select_for_update().get(pk=version.lease_id)
         version.lease = lease
         if lease.state not in SETTLED - {State.ROTATING} or not version.is_live:
-            raise CannotAdopt("This key has ended here, or is being rotated.", action="Look at the key.")
+            raise CannotAdopt(_("This key has ended here, or is being rotated."), action=_("Look at the key."))
         found = {name: both for name, both in differences(version, there).items() if name in finding.facts}
         if plain(found) != finding.facts:
             raise ChangedSince
@@ -203,7 +209,7 @@ def ignore(finding: Finding, *, by: Actor, reason: str) -> Finding:
     """
     require(by, Can.MANAGE_PLATFORM)
     if not reason.strip():
-        raise Invalid(details={"reason": "Say why, for whoever looks at it later."})
+        raise Invalid(details={"reason": _("Say why, for whoever looks at it later.")})
     if finding.kind == Kind.MISSING or (finding.kind == Kind.ORPHAN and finding.version_id is not None):
         raise CannotIgnore
     now = timezone.now()
@@ -263,7 +269,7 @@ def _record(done: str, finding: Finding, *, by: Actor, **more: Any) -> None:
 
 def _take_limits(lease: Lease, version: KeyVersion, there: KeyInfo, by: Actor) -> None:
     if there.max_budget is not None and there.max_budget <= 0:
-        raise CannotAdopt("A budget of 0 blocks the key. Pause it here instead.")
+        raise CannotAdopt(_("A budget of 0 blocks the key. Pause it here instead."))
     window = there.budget_duration if there.max_budget is not None else None
     lease.limits = {
         **lease.limits,
@@ -296,7 +302,7 @@ def known_window(window: str | None) -> str:
 
 def _take_expiry(lease: Lease, version: KeyVersion, there: KeyInfo, by: Actor) -> None:
     if version.pk != lease.current.pk:
-        raise CannotAdopt("This is the older key of a rotation: it ends when its grace period does.")
+        raise CannotAdopt(_("This is the older key of a rotation: it ends when its grace period does."))
     until = min(there.expires or lease.max_expires_at, lease.max_expires_at)
     lease.expires_at = version.dies_at = until
     lease.save(update_fields=["expires_at"])
@@ -310,7 +316,7 @@ def _take_block(lease: Lease, version: KeyVersion, there: KeyInfo, by: Actor) ->
     elif may_hold(lease.holder, lease.team):
         lease.move({State.PAUSED}, State.ACTIVE, pause_reason="", paused_by=None)
     else:
-        raise CannotAdopt("Its holder may not hold keys of this team any more.")
+        raise CannotAdopt(_("Its holder may not hold keys of this team any more."))
 
 
 TAKE_OVER: dict[str, Callable[[Lease, KeyVersion, KeyInfo, Actor], None]] = {

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 from requests.adapters import BaseAdapter
 
 from keys.models import Gateway, Intent, KeyVersion, Proposal
@@ -29,7 +30,8 @@ from portal.errors import Conflict, Invalid
 from portal.litellm import Client, ConfigurationError, LiteLLMError, NoAnswer, Refused, ServerError
 from portal.litellm import Invalid as InvalidThere
 from portal.litellm.sandbox import Sandbox, SandboxAdapter
-from teams.access import Actor, System, require, require_fresh
+from portal.models import storable
+from teams.access import SYSTEM, Actor, System, require, require_fresh
 from teams.roles import Can
 
 log = structlog.get_logger(__name__)
@@ -73,7 +75,7 @@ def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterat
     try:
         gateway = Gateway.objects.get(pk=gateway.pk)
     except ImproperlyConfigured as error:  # the key that opens its master key is lost
-        raise GatewayAway(str(error), action="A platform admin sets KEYDESK_ENCRYPTION_KEYS right.") from None
+        raise GatewayAway(str(error), action=gettext("A platform admin sets KEYDESK_ENCRYPTION_KEYS right.")) from None
     now = timezone.now()
     if where := wrong_address(gateway.base_url, called=True):
         raise GatewayNotAllowed(f"{gateway} is not called: {where}")
@@ -86,8 +88,10 @@ def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterat
         _came_back(gateway)
     except (NoAnswer, ServerError) as error:
         if isinstance(error, NoAnswer) or error.status in {502, 503, 504}:
-            gateway.went_away(str(error), timezone.now())
-            never = "" if gateway.checked_at else "It has never answered: check its base URL and its master key."
+            _went_away(gateway, str(error))
+            never = (
+                "" if gateway.checked_at else gettext("It has never answered: check its base URL and its master key.")
+            )
             raise GatewayAway(f"{gateway} does not answer: {error.message}", action=never) from None
         raise refused(gateway, error) from None
     except LiteLLMError as error:
@@ -97,9 +101,24 @@ def calling(gateway: Gateway, *, by: Actor, seconds: float = PATIENCE) -> Iterat
         _places.release()
 
 
+def _went_away(gateway: Gateway, reason: str) -> None:
+    """Open the breaker; whoever opens it first writes it down, for all who want to be told."""
+    now, there = timezone.now(), Gateway.objects.filter(pk=gateway.pk, away_since=None)
+    with transaction.atomic():
+        first = there.update(away_since=now)
+        gateway.went_away(reason, now)
+        if first:
+            audit.record("gateway.away", gateway, by=SYSTEM, reason=storable(gateway.away_reason))
+
+
 def _came_back(gateway: Gateway) -> None:
     """Close the breaker, and let every promise that waited for the gateway be kept now."""
-    if gateway.away_since:
+    if not gateway.away_since:
+        return
+    away = Gateway.objects.filter(pk=gateway.pk, away_since__isnull=False)
+    with transaction.atomic():
+        if away.update(away_since=None):
+            audit.record("gateway.back", gateway, by=SYSTEM, away_since=gateway.away_since)
         gateway.came_back()
         Intent.objects.filter(gateway=gateway, attempts__gt=0).update(due_at=timezone.now())
 
@@ -164,7 +183,9 @@ def change(gateway: Gateway, *, by: Actor, check_first: bool = True, confirmed: 
     second.needed(Proposal.Verb.GATEWAY_CHANGE, gateway, fields, by=by, before=before, confirmed=confirmed)
     facts, moved = None, "base_url" in changed
     if moved and not fields.get("master_key"):
-        said = "Enter the master key again for a new address: the stored one is not sent where it was not meant for."
+        said = gettext(
+            "Enter the master key again for a new address: the stored one is not sent where it was not meant for."
+        )
         raise Invalid(said, details={"master_key": said})
     written = list(changed)
     if set(changed) & set(CONNECTION):
@@ -174,7 +195,7 @@ def change(gateway: Gateway, *, by: Actor, check_first: bool = True, confirmed: 
     gateway.version = read + 1
     with transaction.atomic():
         if not Gateway.objects.filter(pk=gateway.pk, version=read).update(version=read + 1):
-            raise Conflict("Somebody else changed this gateway meanwhile.")
+            raise Conflict(gettext("Somebody else changed this gateway meanwhile."))
         _only_default(gateway)
         gateway.save(update_fields=written)
         _keep(gateway, facts)
@@ -203,7 +224,7 @@ def from_environment(*, by: System) -> Gateway | None:
             return None
         return make(by=by, name="sandbox", base_url=SANDBOX_URL, master_key=new_secret())
     if not key:
-        raise NotConfigured("LITELLM_BASE_URL is set, LITELLM_MASTER_KEY is not.")
+        raise NotConfigured(gettext("LITELLM_BASE_URL is set, LITELLM_MASTER_KEY is not."))
     fields: dict[str, Any] = {"master_key": key, "public_url": settings.LITELLM_PUBLIC_URL, "is_default": True}
     known = Gateway.objects.filter(base_url=url).first()
     if known:
@@ -289,9 +310,9 @@ def _try_connection(gateway: Gateway, *, knows_our_keys: bool = False) -> Facts:
         facts = look(client.with_timeout(PATIENCE))
         if knows_our_keys and not _knows_one(client, gateway):
             raise Invalid(
-                "The proxy at that address knows none of the keys issued here.",
-                action="Enter it as a gateway of its own, or restore the proxy's database there first.",
-                details={"base_url": "This proxy knows none of the keys issued here."},
+                gettext("The proxy at that address knows none of the keys issued here."),
+                action=gettext("Enter it as a gateway of its own, or restore the proxy's database there first."),
+                details={"base_url": gettext("This proxy knows none of the keys issued here.")},
             )
     except NoAnswer as error:
         raise GatewayAway(f"{gateway.base_url} does not answer: {error.message}", action=error.action) from None
@@ -336,12 +357,12 @@ def _validate(gateway: Gateway) -> None:
     except ValidationError as error:
         wrong = {name: " ".join(said) for name, said in error.message_dict.items()}
     if not gateway.master_key:
-        wrong["master_key"] = "The proxy's master key is needed."
+        wrong["master_key"] = gettext("The proxy's master key is needed.")
     for name in ("base_url", "public_url"):
         if found := wrong_address(getattr(gateway, name), called=name == "base_url"):
             wrong[name] = found
     if gateway.ttl > gateway.max_ttl:
-        wrong["ttl"] = "The TTL cannot be longer than the max TTL."
+        wrong["ttl"] = gettext("The TTL cannot be longer than the max TTL.")
     if wrong:
         raise Invalid(details=wrong)
 

@@ -11,6 +11,7 @@ from itertools import groupby
 import structlog
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from keys.models import EndReason, Gateway, Intent, Lease, State
 from keys.models.lease import SETTLED
@@ -100,7 +101,9 @@ def forget(intent: Intent, *, by: Actor, reason: str) -> None:
     """
     require(by, Can.MANAGE_PLATFORM)
     if intent.issuing:
-        raise NothingToForce("It guards a key that is being issued at this moment.", action="Look again in a minute.")
+        raise NothingToForce(
+            _("It guards a key that is being issued at this moment."), action=_("Look again in a minute.")
+        )
     _not_before_its_time(intent)
     with transaction.atomic():
         subject = intent.version.lease if intent.version else intent.team
@@ -115,8 +118,8 @@ def forget(intent: Intent, *, by: Actor, reason: str) -> None:
 def _not_before_its_time(intent: Intent) -> None:
     if intent.is_coming:
         raise NothingToForce(
-            "This secret still has its grace period: nothing is wrong with it.",
-            action="Wait until it ends, or replace the secret of its lease: that ends it at once.",
+            _("This secret still has its grace period: nothing is wrong with it."),
+            action=_("Wait until it ends, or replace the secret of its lease: that ends it at once."),
         )
 
 

@@ -6,6 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from keys.models import Lease
+from keys.services import words
 from portal import mail
 from teams.access import Actor
 from teams.models import User
@@ -30,6 +31,6 @@ def acted_on(lease: Lease, done: str, *, by: Actor, reason: str = "") -> None:
         alias=str(lease),
         done=done,
         actor=str(by),
-        reason="" if reason == "asked" else reason,
+        reason="" if reason == "asked" else words.one_line(reason),
         path=reverse("keys:lease", args=[lease.pk]),
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from keys.models import Lease, SpendDay
 from portal.errors import Conflict
@@ -28,8 +29,8 @@ RECENT = timedelta(days=7)
 
 class PlanChanged(Conflict):
     code = "plan_changed"
-    message = "What this ends has changed since you looked."
-    action = "Nothing was done. Look at it again, then decide."
+    message = gettext_noop("What this ends has changed since you looked.")
+    action = gettext_noop("Nothing was done. Look at it again, then decide.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from django.core.cache import cache
 from django.db import transaction
+from django.utils.translation import gettext, gettext_noop
 
 from keys.models import Finding, Gateway
 from keys.services import reconcile
@@ -31,7 +32,7 @@ Kind = Finding.Kind
 
 class Busy(Unavailable):
     code = "busy"
-    action = "Open the page again in a minute. Nothing is lost."
+    action = gettext_noop("Open the page again in a minute. Nothing is lost.")
 
 
 def compare_soon(gateway: Gateway, *, by: Actor) -> None:
@@ -107,8 +108,9 @@ def _alone(what: str, gateway: Gateway, seconds: float) -> Iterator[None]:
     """Let nobody else do the same meanwhile; a process that dies in it keeps others out no longer than `seconds`."""
     name = f"operations:{what}:{gateway.pk}"
     if not cache.add(name, True, seconds):
-        doing = "is being measured" if what == "measure" else "is being read"
-        raise Busy(f"{gateway} {doing} at this moment.")
+        if what == "measure":
+            raise Busy(gettext("%(gateway)s is being measured at this moment.") % {"gateway": gateway})
+        raise Busy(gettext("%(gateway)s is being read at this moment.") % {"gateway": gateway})
     try:
         yield
     finally:

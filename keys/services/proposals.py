@@ -10,6 +10,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from keys.models import Gateway, KeyRole, Proposal
 from keys.services import gateways, roles
@@ -26,8 +28,8 @@ SETTLED_IN = timedelta(days=1)  # before a new platform admin confirms: time for
 
 class ProposalOver(Conflict):
     code = "proposal_over"
-    message = "This proposal is over."
-    action = "Look at what became of it; propose the change again if it is still wanted."
+    message = gettext_noop("This proposal is over.")
+    action = gettext_noop("Look at what became of it; propose the change again if it is still wanted.")
 
 
 def confirm(proposal: Proposal, *, by: User) -> Gateway | KeyRole:
@@ -40,9 +42,13 @@ def confirm(proposal: Proposal, *, by: User) -> Gateway | KeyRole:
     require_fresh(by)
     if proposal.proposed_by_id == by.pk:
         others = [str(each) for each in platform_admins().exclude(pk=by.pk)[:3]]
-        ask = f"Another platform admin can: {', '.join(others)}." if others else "It takes a second platform admin."
+        ask = (
+            _("Another platform admin can: %(others)s.") % {"others": ", ".join(others)}
+            if others
+            else _("It takes a second platform admin.")
+        )
         raise NotAllowed(
-            "Nobody confirms their own proposal.",
+            _("Nobody confirms their own proposal."),
             right="confirm_proposal",
             who=others,
             action=ask,
@@ -50,16 +56,16 @@ def confirm(proposal: Proposal, *, by: User) -> Gateway | KeyRole:
     since = _admin_since(by)
     if since and (since >= proposal.at or since > timezone.now() - SETTLED_IN):
         raise NotAllowed(
-            "Who confirms has been a platform admin for a day, and since before it was proposed.",
+            _("Who confirms has been a platform admin for a day, and since before it was proposed."),
             right="confirm_proposal",
-            action="It takes another platform admin; or propose it again when a day is over.",
+            action=_("It takes another platform admin; or propose it again when a day is over."),
         )
     with transaction.atomic():
         row = _open(proposal)
         stale = _stale(row)
         _decide(row, Proposal.Outcome.VOID if stale else Proposal.Outcome.CONFIRMED, by=by, reason=stale)
     if stale:
-        raise ProposalOver(f"This proposal is void: {stale}")
+        raise ProposalOver(_("This proposal is void: %(stale)s") % {"stale": stale})
     try:
         done = _act(row)(by=by, confirmed=True)
     except (PortalError, Gateway.DoesNotExist) as error:
@@ -73,7 +79,7 @@ def reject(proposal: Proposal, *, by: User, reason: str) -> Proposal:
     """Turn a proposal down, or take one's own back. Raises NotAllowed, Invalid, ProposalOver."""
     require(by, Can.MANAGE_PLATFORM)
     if not reason.strip():
-        raise Invalid(details={"reason": "Say why: who proposed it reads it."})
+        raise Invalid(details={"reason": _("Say why: who proposed it reads it.")})
     with transaction.atomic():
         row = _open(proposal)
         _decide(row, Proposal.Outcome.REJECTED, by=by, reason=reason.strip()[:200])

@@ -8,10 +8,10 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from keys.models import Finding
-from keys.services import proposals
+from keys.services import advice, proposals
 from portal import mail
 from portal.models import CacheRow
-from teams.services import invitations
+from teams.services import deliveries, invitations
 
 KEPT = timedelta(days=90)  # a closed finding, as history
 
@@ -22,9 +22,11 @@ def prune(now: datetime | None = None) -> dict[str, int]:
     closed = Finding.objects.filter(state=Finding.State.CLOSED, closed_at__lt=now - KEPT)
     return {
         "letters": mail.forget_old(now),
+        "deliveries": deliveries.forget_old(now),
         "invitations": invitations.forget_old(now),
         "proposals": proposals.forget_expired(now),
         "findings": closed.delete()[0],
+        "advice": advice.forget_old(now),
         "cached": CacheRow.objects.filter(expires__lt=now).delete()[0],
         "sessions": Session.objects.filter(expire_date__lt=now).delete()[0],
     }

@@ -8,6 +8,8 @@ from typing import Any
 import structlog
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from keys.models import Intent, KeyRole, KeyVersion, Lease, State, UnmanagedKey
 from keys.models.role import SHORTEST_TTL
@@ -33,25 +35,27 @@ class KeyGone(Conflict):
     """The key is not on the gateway any more, or does not work there."""
 
     code = "key_gone"
-    action = "Run the reconcile: the list is made anew."
+    action = gettext_noop("Run the reconcile: the list is made anew.")
 
 
 class OfAnotherKeydesk(Conflict):
     """Another Keydesk has this key on its books."""
 
     code = "of_another_keydesk"
-    message = "Another Keydesk has this key on its books, and would go on acting on it."
-    action = "Revoke it there, or take it over knowing that both will act on it."
+    message = gettext_noop("Another Keydesk has this key on its books, and would go on acting on it.")
+    action = gettext_noop("Revoke it there, or take it over knowing that both will act on it.")
 
 
 class AlreadyImported(Conflict):
     """The key is a lease already; `lease` is which."""
 
     code = "already_imported"
-    action = "Open the lease."
+    action = gettext_noop("Open the lease.")
 
     def __init__(self, lease: Lease) -> None:
-        super().__init__(f"This key is a lease already: {lease}.", details={"lease": str(lease.pk)})
+        super().__init__(
+            _("This key is a lease already: %(lease)s.") % {"lease": lease}, details={"lease": str(lease.pk)}
+        )
         self.lease = lease
 
 
@@ -79,13 +83,13 @@ def adopt_key(
     with gateways.calling(key.gateway, by=by) as line:
         there = Look(line).key(key.token_hash)
         if there is None:
-            raise KeyGone("This key is not on the gateway any more.")
+            raise KeyGone(_("This key is not on the gateway any more."))
         if instance_of(there) not in {"", Installation.current()} and not take_over:
             raise OfAnotherKeydesk
         teams.place(line, team)
     now = timezone.now()
     if there.expires is not None and there.expires <= now:
-        raise KeyGone("This key has expired on the gateway.", action="Issue another key.")
+        raise KeyGone(_("This key has expired on the gateway."), action=_("Issue another key."))
     lease, promises = _import(key, there, team, holder, role, now, by=by, name=name, ttl=ttl)
     intents.settle(promises)
     try:
@@ -99,13 +103,16 @@ def adopt_key(
 def _check(key: UnmanagedKey, team: Team, holder: User, role: KeyRole, ttl: timedelta | None) -> None:
     _first_free(key.token_hash)
     if role.gateway_id != key.gateway_id:
-        raise RoleEnded(f"The key role {role} is of another gateway.")
+        raise RoleEnded(_("The key role %(role)s is of another gateway.") % {"role": role})
     if not KeyRole.objects.open_to(team).filter(pk=role.pk).exists():
-        raise RoleEnded(f"The key role {role} is not open to {team}.")
+        raise RoleEnded(_("The key role %(role)s is not open to %(team)s.") % {"role": role, "team": team})
     if not may_hold(holder, team):
-        raise HolderLeft(f"{holder} may not hold keys of {team}.", action="Choose a member of the team.")
+        raise HolderLeft(
+            _("%(holder)s may not hold keys of %(team)s.") % {"holder": holder, "team": team},
+            action=_("Choose a member of the team."),
+        )
     if ttl is not None and ttl < SHORTEST_TTL:
-        said = "The shortest TTL is 30 seconds."
+        said = _("The shortest TTL is 30 seconds.")
         raise Invalid(said, details={"ttl": said})
 
 
@@ -182,7 +189,7 @@ def _limits(there: KeyInfo, role: KeyRole) -> dict[str, Any]:
     """What the key may do there, as a lease keeps it. Raises CannotAdopt."""
     if there.max_budget is not None and there.max_budget <= 0:
         raise CannotAdopt(
-            "Its budget is 0, which blocks it.", action="Give it a budget on the gateway first, or let it be."
+            _("Its budget is 0, which blocks it."), action=_("Give it a budget on the gateway first, or let it be.")
         )
     return {
         **role.limits(),

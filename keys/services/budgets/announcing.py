@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING, cast
 
 from django.db import transaction
 from django.db.models import DecimalField, F
@@ -13,6 +14,8 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from keys.models import Counter, KeyVersion, Lease
 from keys.models.lease import LIVE
@@ -22,6 +25,9 @@ from portal import audit, mail
 from portal.models import AuditEvent
 from teams.access import SYSTEM
 from teams.models import Membership, Team
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 THRESHOLDS = (100, 95, 80, 50)  # per cent
 RECENT = timedelta(hours=1)  # a process may die between reading a counter and telling of it
@@ -150,10 +156,27 @@ def _tell(each: _Reached) -> bool:
 def _about(target: Lease | Membership | Team) -> tuple[str, str, list[str]]:
     """What it is in words, where to see it, and who is told."""
     if isinstance(target, Team):
-        return f"the team {target}", reverse("teams:team", args=[target.slug]), letters.admins_of(target)
+        return (
+            _named(_("the team {name}"), name=target),
+            reverse("teams:team", args=[target.slug]),
+            letters.admins_of(target),
+        )
     admins = letters.admins_of(target.team)
     if isinstance(target, Lease):
         own = letters.people_of(target) if target.holder.is_active else []
-        return f"the virtual key {target}", reverse("keys:lease", args=[target.pk]), [*own, *admins]
+        return (
+            _named(_("the virtual key {name}"), name=target),
+            reverse("keys:lease", args=[target.pk]),
+            [*own, *admins],
+        )
     own = [target.user.email] if target.user.email and target.user.is_active else []
-    return f"{target.user} in {target.team}", reverse("teams:team", args=[target.team.slug]), [*own, *admins]
+    return (
+        _named(_("{person} in {team}"), person=target.user, team=target.team),
+        reverse("teams:team", args=[target.team.slug]),
+        [*own, *admins],
+    )
+
+
+def _named(said: StrOrPromise, **names: object) -> str:
+    """In the language of each letter, which is known when it is written."""
+    return cast("str", format_lazy(said, **names))

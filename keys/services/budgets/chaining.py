@@ -11,11 +11,14 @@ from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from keys.models import Counter, Lease, State
 from keys.models.lease import ENDED
 from keys.services.budgets.windows import counted, window_of
+from portal import dates
 from portal.models import AuditEvent
+from portal.templatetags.ui import amid
 from teams.models import Membership, User
 
 NOTHING = Decimal(0)
@@ -97,11 +100,12 @@ def _links(
     window, current = lease.limits.get("budget_duration") or "", lease.current
     spent = counted(current.counter, current.resets_at, now) or NOTHING
     resets_at = _next_reset(window, current.resets_at, now)
-    asked = lease.max_budget != role.max_budget
+    given = gettext("key role %(role)s") % {"role": role}
+    if lease.max_budget != role.max_budget:
+        given = gettext("%(holder)s, when the key was issued") % {"holder": holder}
     yield Link(
         "key", str(lease), lease.max_budget, window, spent, resets_at,
-        _said(lease.max_budget, f"{holder}, when the key was issued" if asked else f"key role {role}"),
-        current.counter_at,
+        _said(lease.max_budget, given), current.counter_at,
     )  # fmt: skip
     for kind, who, limit, counter, set_by in (
         ("team", team, team.max_budget, counters.get((gateway.pk, team.pk, None)), setters.get(team.pk)),
@@ -115,16 +119,16 @@ def _links(
             team.budget_duration if limit is not None else "",
             (counted(counter.spend, counter.resets_at, now) if counter else None) or NOTHING,
             _next_reset(team.budget_duration, counter.resets_at if counter else None, now) if limit else None,
-            _said(limit, set_by or "a team admin"),
+            _said(limit, set_by or gettext("a team admin")),
             counter.read_at if counter else None,
         )
     yield Link(
         "role", str(role), role.max_budget, role.budget_duration, spent, resets_at,
-        _said(role.max_budget, "a platform admin"), current.counter_at, enforced=False,
+        _said(role.max_budget, gettext("a platform admin")), current.counter_at, enforced=False,
     )  # fmt: skip
     yield Link(
         "gateway", str(gateway), gateway.max_budget, "", gateway.spend or NOTHING, None,
-        _said(gateway.max_budget, "the proxy's own settings"),
+        _said(gateway.max_budget, gettext("the proxy's own settings")),
         gateway.spend_synced_at if gateway.spend is not None else None,
     )  # fmt: skip
 
@@ -160,7 +164,12 @@ def _setters(leases: Iterable[Lease]) -> dict[object, str]:
         else:
             subject = teams[event.target_id]
         made = event.action == "team.made"
-        found.setdefault(subject, f"{who}, when the team was made" if made else f"{who}, on {event.at:%d %b %Y}")
+        found.setdefault(
+            subject,
+            gettext("%(who)s, when the team was made") % {"who": who}
+            if made
+            else gettext("%(who)s, on %(day)s") % {"who": who, "day": dates.padded_day(event.at)},
+        )
     return found
 
 
@@ -172,19 +181,23 @@ def _facts(event: AuditEvent, name: str) -> Mapping[str, Any]:
 def _stops(lease: Lease, now: datetime) -> Iterable[str]:
     """Why no call passes now, whatever the budgets say."""
     if lease.state == State.ISSUING:
-        yield "It is still being issued."
+        yield gettext("It is still being issued.")
     elif lease.state == State.PAUSED:
-        yield f"It is paused: {lease.pause_reason}." if lease.pause_reason else "It is paused."
+        yield (
+            gettext("It is paused: %(pause_reason)s.") % {"pause_reason": lease.pause_reason}
+            if lease.pause_reason
+            else gettext("It is paused.")
+        )
     elif lease.state == State.REVOKING:
-        yield "It is being revoked."
+        yield gettext("It is being revoked.")
     elif lease.state in ENDED:
-        yield f"It has ended: {lease.get_state_display().lower()}."
+        yield gettext("It has ended: %(get_state_display)s.") % {"get_state_display": amid(lease.get_state_display())}
     if lease.is_live:
         if lease.expires_at <= now:
-            yield "Its time is up."
+            yield gettext("Its time is up.")
         if lease.team.ended_at:
-            yield f"The team {lease.team} has ended."
+            yield gettext("The team %(team)s has ended.") % {"team": lease.team}
         if lease.role.ended_at:
-            yield f"The key role {lease.role} has ended."
+            yield gettext("The key role %(role)s has ended.") % {"role": lease.role}
         if not lease.holder.is_active:
-            yield f"The account of {lease.holder} is closed."
+            yield gettext("The account of %(holder)s is closed.") % {"holder": lease.holder}

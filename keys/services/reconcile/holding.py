@@ -19,6 +19,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from keys.models import EndReason, Finding, Gateway, Intent, KeyVersion, Lease
 from keys.models.lease import LIVE, SETTLED
@@ -44,14 +45,14 @@ class GatewayHeld(Conflict):
     """Nothing is ended on a gateway that is held, also not by an approved list."""
 
     code = "gateway_held"
-    action = "Look at what a release would set free, and release the gateway first."
+    action = gettext_noop("Look at what a release would set free, and release the gateway first.")
 
 
 class NotUnknown(Conflict):
     """Somebody asked to end, as unknown, a key that is not: it has a lease, or is not of this installation."""
 
     code = "not_unknown"
-    action = "Look at the list again, and choose of it."
+    action = gettext_noop("Look at the list again, and choose of it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +176,12 @@ def revoke_unknown(gateway: Gateway, hashes: Collection[str], *, by: Actor) -> i
     require(by, Can.MANAGE_PLATFORM)
     wanted = list(dict.fromkeys(hashes))
     if KeyVersion.objects.filter(token_hash__in=wanted).exists():
-        raise NotUnknown("One of these keys belongs to a lease: revoke that.")
+        raise NotUnknown(gettext("One of these keys belongs to a lease: revoke that."))
     with gateways.calling(gateway, by=by, seconds=PATIENCE) as line:
         look = Look(line)
         there = [key for token in wanted if (key := look.key(token))]
         if any(instance_of(key) != Installation.current() for key in there):
-            raise NotUnknown("One of these keys is not of this installation. It is not ours to end.")
+            raise NotUnknown(gettext("One of these keys is not of this installation. It is not ours to end."))
         tokens = [key.token for key in there]
         with transaction.atomic(durable=True):  # before the gateway hears of it
             for token in tokens:

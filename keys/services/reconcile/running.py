@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from keys.models import EndReason, Finding, Gateway, Intent, KeyVersion, Lease, State
 from keys.models.lease import SETTLED
@@ -89,7 +90,9 @@ def run(gateway: Gateway, *, by: Actor, approved: bool = False, now: datetime | 
     now = now or timezone.now()
     gateway = Gateway.objects.defer("master_key").get(pk=gateway.pk)
     if approved and gateway.held_since:
-        raise GatewayHeld(f"{gateway} is held: {gateway.held_reason}")
+        raise GatewayHeld(
+            gettext("%(gateway)s is held: %(held_reason)s") % {"gateway": gateway, "held_reason": gateway.held_reason}
+        )
     there = read(gateway, by=by, now=now)
     books = compare(gateway, there)
     spend.read_counters(gateway, [key for token, key in there.keys.items() if token in books.live], now)

@@ -40,9 +40,13 @@ def by_day(of: Of, start: date, end: date) -> list[Total]:
     return [_total(row, str(row["day"]), day=row["day"]) for row in _summed(of, start, end, "day").order_by("day")]
 
 
-def by_member(team: Team, start: date, end: date) -> list[Total]:
-    """Of each holder whose keys of the team did something, under the name in their rows; the dearest first."""
-    rows = _summed(team, start, end, "holder").annotate(name=Max("holder_name")).order_by("-spend_", "name")
+def by_member(team: Team, start: date, end: date, *, seen_by: User | None = None) -> list[Total]:
+    """Of each holder whose keys of the team did something, under the name in their rows; the dearest first.
+
+    `seen_by`: only of the keys that this person sees; None: of all.
+    """
+    of: Of = team if seen_by is None else Lease.objects.visible_to(seen_by).filter(team=team)
+    rows = _summed(of, start, end, "holder").annotate(name=Max("holder_name")).order_by("-spend_", "name")
     return [_total(row, row["name"], holder=row["holder"]) for row in rows]
 
 
