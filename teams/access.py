@@ -9,6 +9,8 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_lazy, pgettext
 
 from portal.errors import NotAllowed, SignInAgain
 from teams.models import Membership, Team, User
@@ -27,6 +29,12 @@ class System:
 SYSTEM = System()
 Actor: TypeAlias = User | System
 
+ONE = {
+    MemberRole.VIEWER: gettext_lazy("a viewer"),
+    MemberRole.MEMBER: gettext_lazy("a member"),
+    MemberRole.APPROVER: gettext_lazy("an approver"),
+    MemberRole.ADMIN: gettext_lazy("a team admin"),
+}
 # What Can.ACT_FOR_SERVICE lets somebody do with keys of the team's service accounts, as if they held them.
 FOR_SERVICE = frozenset({Can.ISSUE_KEY, Can.RENEW_KEY, Can.REVOKE_KEY})
 
@@ -102,15 +110,15 @@ def require(actor: Actor, can: Can, target: Team | Held | None = None) -> None:
     right = can.name.lower()
     if isinstance(actor, User) and not _scoped(actor, can):
         raise NotAllowed(
-            f"This token may not {can.value}.",
+            gettext("This token may not %(act)s.") % {"act": gettext(can.value)},
             right=right,
-            action=f"Use a token with the scope {SCOPES[can]}.",
+            action=gettext("Use a token with the scope %(scope)s.") % {"scope": SCOPES[can]},
             details={"scope": SCOPES[can].value},
         )
     if target is not None and not isinstance(target, Team) and reach_of(actor, can, target.team_id) is Reach.OTHERS:
-        message = f"Nobody may {can.value} for themselves."
+        message = gettext("Nobody may %(act)s for themselves.") % {"act": gettext(can.value)}
     else:
-        message = f"You may not {can.value}."
+        message = gettext("You may not %(act)s.") % {"act": gettext(can.value)}
     action, who = who_can(actor, can, target)
     raise NotAllowed(message, right=right, who=who, action=action)
 
@@ -171,23 +179,25 @@ def who_can(actor: Actor, can: Can, target: Team | Held | None = None) -> tuple[
     team = target if target is None or isinstance(target, Team) else Team.objects.get(pk=target.team_id)
     over_all = roles_with(can, Reach.ANY, Reach.OTHERS)
     if team is None or not (over_all or roles_with(can, Reach.OWN)):
-        grants = "A platform admin can" if can is not Can.SEE_PLATFORM else "A platform admin can give you that role"
+        role = can is Can.SEE_PLATFORM
+        grants = gettext("A platform admin can give you that role") if role else gettext("A platform admin can")
         return _sentence(grants, platform_admins().values_list("name", "email") if isinstance(actor, User) else [])
     if can in FOR_SERVICE and not over_all and _is_held_by_service(target):
         over_all = roles_with(Can.ACT_FOR_SERVICE, Reach.ANY)  # nobody asks a machine
     seen = allowed(actor, Can.SEE_TEAM, team)
     if not over_all and isinstance(target, Team):
         admins = _named(team, [MemberRole.ADMIN]) if seen else []
-        return _sentence("Members can, for themselves. A team admin can make you a member", admins)
+        return _sentence(gettext("Members can, for themselves. A team admin can make you a member"), admins)
     if not over_all:
         holder = User.objects.none()
         if seen and target is not None and not isinstance(target, Team):
             holder = User.objects.filter(pk=target.holder_id)
-        return _sentence("Only who holds it can", holder.values_list("name", "email"))
-    kind = " or ".join(f"{'an' if role is MemberRole.APPROVER else 'a'} {role.label.lower()}" for role in over_all)
-    where = f" of {team}" if seen else ""
-    named = _named(team, over_all, but=actor) if seen else []
-    return _sentence(f"{kind[0].upper()}{kind[1:]}{where} can", named)
+        return _sentence(gettext("Only who holds it can"), holder.values_list("name", "email"))
+    kind = capfirst(pgettext("between two kinds of people", " or ").join(str(ONE[role]) for role in over_all))
+    if not seen:
+        return _sentence(gettext("%(people)s can") % {"people": kind}, [])
+    said = gettext("%(people)s of %(team)s can") % {"people": kind, "team": team}
+    return _sentence(said, _named(team, over_all, but=actor))
 
 
 def _is_held_by_service(target: Team | Held | None) -> bool:
@@ -225,6 +235,11 @@ def admins_of(team: Team) -> QuerySet[Membership]:
 def administered_by(user: User) -> QuerySet[Membership]:
     """The memberships by which somebody administers teams that are not over."""
     return Membership.objects.filter(user=user, role=MemberRole.ADMIN, team__ended_at=None)
+
+
+def may_still(user: User, can: Can, team: Team | None) -> bool:
+    """Whether the person's roles give the right now, in the team or (None) on the platform, whatever token they use."""
+    return _granted(user, can, team.pk if team else None) is Reach.ANY
 
 
 def may_hold(user: User, team: Team) -> bool:

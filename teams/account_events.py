@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from allauth.account.authentication import get_authentication_records
@@ -13,6 +14,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils.translation import gettext
 
 from portal import audit, mail
 from teams import mfa, sessions
@@ -77,10 +79,10 @@ def factor_added(sender: Any, *, instance: Authenticator, created: bool, **_: An
     user: User = instance.user
     if instance.type == mfa.CODES:
         audit.record("person.recovery_codes_made", user, by=user)
-        said = "New recovery codes were made for your account. Older ones do not work any more."
+        said: mail.Saying = _codes_made
     else:
         audit.record("person.factor_added", user, by=user, factor=instance.type, name=str(instance))
-        said = f"{mfa.words_for(instance)} was added to your account."
+        said = partial(_added, instance)
     mail.factor_changed(user.email or "", f"factor-added:{instance.pk}", said)
 
 
@@ -97,9 +99,23 @@ def factor_removed(sender: Any, *, instance: Authenticator, origin: Any = None, 
         return
     user, by = instance.user, mfa.removed_by(instance)
     audit.record("person.factor_removed", user, by=by, factor=instance.type, name=str(instance))
-    who = "" if by == user else f", by {by.audit_name}"
-    said = f"{mfa.words_for(instance)} was removed from your account{who}."
+    said = partial(_removed, instance, "" if by == user else by.audit_name)
     mail.factor_changed(user.email or "", f"factor-removed:{instance.pk}", said)
+
+
+def _codes_made() -> str:
+    return gettext("New recovery codes were made for your account. Older ones do not work any more.")
+
+
+def _added(factor: Authenticator) -> str:
+    return gettext("%(factor)s was added to your account.") % {"factor": mfa.words_for(factor)}
+
+
+def _removed(factor: Authenticator, by: str) -> str:
+    named = {"factor": mfa.words_for(factor), "by": by}
+    if by:
+        return gettext("%(factor)s was removed from your account, by %(by)s.") % named
+    return gettext("%(factor)s was removed from your account.") % named
 
 
 def _method(record: dict[str, Any]) -> str:

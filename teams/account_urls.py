@@ -7,10 +7,13 @@ from django.views.decorators.http import require_GET
 from django.views.generic import RedirectView
 
 from teams.views import account as views
+from teams.views import language, notices
 
 to_account = require_GET(RedirectView.as_view(pattern_name="account"))
 urlpatterns = [
     path("", views.account, name="account"),
+    path("notices/", notices.choose, name="notices"),
+    path("language/", language.choose, name="language"),
     path("reauthenticate/", views.again, name="account_reauthenticate"),
     path("reauthenticate/code/", views.again_by_code, name="mfa_reauthenticate"),
     path("reauthenticate/passkey/", views.again_by_passkey, name="mfa_reauthenticate_webauthn"),

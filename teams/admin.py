@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from portal import audit
@@ -21,6 +22,9 @@ class MembershipRows(admin.TabularInline):  # type: ignore[type-arg]
     extra = 0
     can_delete = False
     readonly_fields = ("team", "role", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("team", "user")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

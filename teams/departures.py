@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from portal import audit, mail
 from portal.errors import Conflict
@@ -34,14 +35,14 @@ MOOT = "was inactive already"  # ... of a removal that took nothing
 
 class Decided(Conflict):
     code = "already_decided"
-    message = "Somebody has decided about this already."
-    action = "Look at the list again."
+    message = gettext_noop("Somebody has decided about this already.")
+    action = gettext_noop("Look at the list again.")
 
 
 class LastPlatformAdmin(Conflict):
     code = "last_platform_admin"
-    message = "This is the last active platform admin."
-    action = "Make somebody else a platform admin first."
+    message = gettext_noop("This is the last active platform admin.")
+    action = gettext_noop("Make somebody else a platform admin first.")
 
 
 def lost_by_provider(user: User, team: Team | None, *, grace: timedelta | None = None, by: Actor = SYSTEM) -> Departure:

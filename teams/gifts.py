@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext, gettext_noop
 
 from portal.errors import Conflict
 from teams.models import Grant, GroupMapping, Membership, Team, ToldGroups, User
@@ -28,8 +29,8 @@ class Gift:
 
     def __str__(self) -> str:
         if self.team is None:
-            return PlatformRole(self.role).label
-        return f"{MemberRole(self.role).label} in {self.team}"
+            return str(PlatformRole(self.role).label)
+        return gettext("%(role)s in %(team)s") % {"role": MemberRole(self.role).label, "team": self.team}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,15 @@ class KeptByProvider(Conflict):
     """What a provider's groups give cannot be taken or lowered by hand: the next sign-in would give it back."""
 
     code = "kept_by_provider"
-    action = "Take the person out of the group at the provider, or change the group mapping."
+    action = gettext_noop("Take the person out of the group at the provider, or change the group mapping.")
 
     def __init__(self, kept: Collection[tuple[str, Gift]]) -> None:
         said = [f"{' and '.join(gift.groups)} ({source})" for source, gift in kept]
         gift = next(iter(kept), ("", None))[1]
-        super().__init__(f"{gift or 'This'} comes from {', '.join(said)}.", details={"given_by": ", ".join(said)})
+        super().__init__(
+            gettext("%(gift)s comes from %(sources)s.") % {"gift": gift or gettext("This"), "sources": ", ".join(said)},
+            details={"given_by": ", ".join(said)},
+        )
 
 
 def gifts(source: str, values: Collection[str]) -> dict[Place, Gift]:

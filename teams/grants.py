@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal import audit, mail
 from portal.errors import Invalid
@@ -70,7 +71,7 @@ def follow(
     Raises Invalid for a service account: it has no groups.
     """
     if user.kind != User.Kind.PERSON:
-        raise Invalid(f"{user} is a service account: no provider gives it anything.")
+        raise Invalid(gettext("%(user)s is a service account: no provider gives it anything.") % {"user": user})
     with transaction.atomic():
         Installation.objects.select_for_update().get_or_create(pk=1)
         told, _ = ToldGroups.objects.get_or_create(user=user, source=source)

@@ -12,6 +12,8 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import transaction
+from django.utils.text import format_lazy
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 from qrcode.image.svg import SvgPathImage
 
 from portal.errors import Conflict
@@ -26,8 +28,8 @@ CODES = Authenticator.Type.RECOVERY_CODES  # a way round a lost factor, none by 
 
 class LastFactor(Conflict):
     code = "last_factor"
-    message = "Your role needs a second factor, and this is the last one."
-    action = "Set up another one first."
+    message = gettext_noop("Your role needs a second factor, and this is the last one.")
+    action = gettext_noop("Set up another one first.")
 
 
 @dataclass
@@ -116,7 +118,11 @@ def seal_anew(is_new: Callable[[str], bool]) -> tuple[int, int]:
 
 def words_for(factor: Authenticator) -> str:
     """How a letter begins to speak of it."""
-    return f'The passkey "{factor}"' if factor.type == Authenticator.Type.WEBAUTHN else "An authenticator app"
+    return (
+        gettext('The passkey "%(factor)s"') % {"factor": factor}
+        if factor.type == Authenticator.Type.WEBAUTHN
+        else gettext("An authenticator app")
+    )
 
 
 def removed_by(factor: Authenticator) -> Actor:
@@ -129,9 +135,13 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Seals what lies in the database, and says where passkeys belong."""
 
     error_messages = DefaultMFAAdapter.error_messages | {
-        "incorrect_code": "This is not right, or was used before.",
-        "cannot_delete_authenticator": f"{LastFactor.message} {LastFactor.action}",
-        "cannot_generate_recovery_codes": "Recovery codes are for who has a second factor. Set one up first.",
+        "incorrect_code": gettext_lazy("This is not right, or was used before."),
+        "cannot_delete_authenticator": format_lazy(
+            "{} {}", gettext_lazy(LastFactor.message), gettext_lazy(LastFactor.action)
+        ),
+        "cannot_generate_recovery_codes": gettext_lazy(
+            "Recovery codes are for who has a second factor. Set one up first."
+        ),
     }
 
     def encrypt(self, text: str) -> str:

@@ -6,19 +6,20 @@ from collections.abc import Iterable
 from enum import Enum, StrEnum
 
 from django.db import models
+from django.utils.translation import gettext_lazy, gettext_noop
 
 
 class MemberRole(models.TextChoices):
-    VIEWER = "viewer", "Viewer"
-    MEMBER = "member", "Member"
-    APPROVER = "approver", "Approver"
-    ADMIN = "admin", "Team admin"
+    VIEWER = "viewer", gettext_lazy("Viewer")
+    MEMBER = "member", gettext_lazy("Member")
+    APPROVER = "approver", gettext_lazy("Approver")
+    ADMIN = "admin", gettext_lazy("Team admin")
 
 
 class PlatformRole(models.TextChoices):
-    NONE = "", "None"
-    AUDITOR = "auditor", "Auditor"
-    ADMIN = "admin", "Platform admin"
+    NONE = "", gettext_lazy("None")
+    AUDITOR = "auditor", gettext_lazy("Auditor")
+    ADMIN = "admin", gettext_lazy("Platform admin")
 
 
 class Scope(StrEnum):
@@ -42,22 +43,23 @@ class Reach(Enum):
 
 
 class Can(Enum):
-    """A right. The value is what a refusal says: "You may not … here."."""
+    """A right. The value is what a refusal says, in English: "You may not …"."""
 
-    SEE_TEAM = "see this team"
-    SEE_KEY = "see this key"
-    ISSUE_KEY = "issue a key for this team"
-    RENEW_KEY = "renew, rotate or replace this key"
-    REVOKE_KEY = "pause, resume or revoke this key"
-    LIFT_PAUSE = "let a key answer again that somebody else paused"
-    DECIDE = "decide requests and rises of this team"
-    TRANSFER_KEY = "hand this key over to somebody else"
-    ACT_FOR_SERVICE = "act for this team's service accounts"
-    MANAGE_MEMBERS = "change who is in this team, its service accounts and their tokens"
-    SET_TEAM_BUDGET = "change this team's budget"
-    SEE_TEAM_AUDIT = "see this team's audit, reports and exports"
-    SEE_PLATFORM = "see the platform"
-    MANAGE_PLATFORM = "change teams, key roles and gateways"
+    SEE_TEAM = gettext_noop("see this team")
+    SEE_KEY = gettext_noop("see this key")
+    ISSUE_KEY = gettext_noop("issue a key for this team")
+    RENEW_KEY = gettext_noop("renew, rotate or replace this key")
+    REVOKE_KEY = gettext_noop("pause, resume or revoke this key")
+    LIFT_PAUSE = gettext_noop("let a key answer again that somebody else paused")
+    DECIDE = gettext_noop("decide requests and rises of this team")
+    TRANSFER_KEY = gettext_noop("hand this key over to somebody else")
+    ACT_FOR_SERVICE = gettext_noop("act for this team's service accounts")
+    MANAGE_MEMBERS = gettext_noop("change who is in this team, its service accounts and their tokens")
+    MANAGE_WEBHOOKS = gettext_noop("manage webhooks")
+    SET_TEAM_BUDGET = gettext_noop("change this team's budget")
+    SEE_TEAM_AUDIT = gettext_noop("see this team's audit, reports and exports")
+    SEE_PLATFORM = gettext_noop("see the platform")
+    MANAGE_PLATFORM = gettext_noop("change teams, key roles and gateways")
 
 
 NONE, OWN, OTHERS, ANY = Reach
@@ -73,6 +75,7 @@ TABLE: dict[Can, tuple[Reach, Reach, Reach, Reach, Reach, Reach]] = {
     Can.TRANSFER_KEY: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.ACT_FOR_SERVICE: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.MANAGE_MEMBERS: (NONE, NONE, NONE, ANY, NONE, ANY),
+    Can.MANAGE_WEBHOOKS: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.SET_TEAM_BUDGET: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.SEE_TEAM_AUDIT: (NONE, NONE, NONE, ANY, ANY, ANY),
     Can.SEE_PLATFORM: (NONE, NONE, NONE, NONE, ANY, ANY),
@@ -99,6 +102,7 @@ SCOPES: dict[Can, Scope] = {
     Can.TRANSFER_KEY: Scope.KEYS_MANAGE,
     Can.ACT_FOR_SERVICE: Scope.KEYS_MANAGE,
     Can.MANAGE_MEMBERS: Scope.TEAM_MANAGE,
+    Can.MANAGE_WEBHOOKS: Scope.TEAM_MANAGE,
     Can.SET_TEAM_BUDGET: Scope.TEAM_MANAGE,
     Can.SEE_TEAM_AUDIT: Scope.TEAM_MANAGE,
     Can.SEE_PLATFORM: Scope.PLATFORM_READ,

@@ -14,6 +14,8 @@ from django.core.cache import caches
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone as django_timezone
+from django.utils import translation
+from django.utils.translation import gettext
 
 from portal import audit
 from portal.audit import origin
@@ -45,7 +47,9 @@ def sessions_of(user: User) -> list[UserSession]:
 def end(session: UserSession, *, by: User) -> None:
     """Sign one's own session out, wherever it is."""
     with transaction.atomic():
-        audit.record("person.session_ended", session.user, by=by, address=session.ip, browser=browser_of(session))
+        with translation.override("en"):
+            browser = browser_of(session)
+        audit.record("person.session_ended", session.user, by=by, address=session.ip, browser=browser)
         session.end()
 
 
@@ -63,7 +67,9 @@ def browser_of(session: UserSession) -> str:
     said = session.user_agent
     browser = next((name for mark, name in BROWSERS.items() if f"{mark}/" in said), "")
     system = next((name for mark, name in SYSTEMS.items() if mark in said), "")
-    return " on ".join(filter(None, (browser, system))) or said[:60] or "An unknown browser"
+    if browser and system:
+        return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system or said[:60] or gettext("An unknown browser")
 
 
 def last_sign_in(request: HttpRequest) -> datetime:

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy
 
 from portal import audit, mail
 from portal.middleware import client_ip
@@ -25,9 +26,9 @@ class SigningIn(DefaultAccountAdapter):  # type: ignore[misc]
     """What allauth asks us while people sign in, sign in again, or change their password."""
 
     error_messages = DefaultAccountAdapter.error_messages | {
-        "incorrect_password": "This is not your password.",
-        "too_many_login_attempts": "Too many tries. Wait five minutes, then try again.",
-        "rate_limited": "Too many tries. Wait a few minutes, then try again.",
+        "incorrect_password": gettext_lazy("This is not your password."),
+        "too_many_login_attempts": gettext_lazy("Too many tries. Wait five minutes, then try again."),
+        "rate_limited": gettext_lazy("Too many tries. Wait a few minutes, then try again."),
     }
 
     def get_client_ip(self, request: HttpRequest) -> str:

@@ -14,6 +14,7 @@ from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
 from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django.core.cache import cache
+from django.utils.translation import gettext
 
 from portal.secrets import seal, unseal
 from teams.models import User
@@ -52,7 +53,7 @@ class ActivateTOTP(ActivateTOTPForm):  # type: ignore[misc]
         session = context.request.session
         waiting = session.get(SECRET_SESSION_KEY)
         super().__init__(*args, **kwargs)
-        self.fields["code"].label = "Code"
+        self.fields["code"].label = gettext("Code")
         if self.is_bound and waiting:
             self.secret = unseal(waiting)
         else:
@@ -64,14 +65,12 @@ class AddPasskey(AddWebAuthnForm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["name"].label = "Name"
+        self.fields["name"].label = gettext("Name")
         self.fields["name"].max_length = 60
         self.fields["name"].widget.attrs["maxlength"] = 60
-        self.fields["name"].help_text = "To know it again, like the device it is on."
+        self.fields["name"].help_text = gettext("To know it again, like the device it is on.")
         self.fields["passwordless"].initial = True
-        self.fields["passwordless"].label = "Sign in with it alone"
-        self.fields[
-            "passwordless"
-        ].help_text = (
+        self.fields["passwordless"].label = gettext("Sign in with it alone")
+        self.fields["passwordless"].help_text = gettext(
             "It asks for your finger, face or PIN. Without the tick it is a second factor beside your password."
         )

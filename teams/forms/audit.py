@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.utils.translation import gettext, gettext_lazy
 
 from portal.forms import DeskForm
 from teams.acts import GROUPS, PHRASES
 from teams.models import Team
 from teams.services.trail import Wanted
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
-def _day(label: str) -> forms.DateField:
+
+def _day(label: StrOrPromise) -> forms.DateField:
     return forms.DateField(required=False, label=label, widget=forms.DateInput(attrs={"type": "date"}))
 
 
-def _text(label: str, **more: Any) -> forms.CharField:
+def _text(label: StrOrPromise, **more: Any) -> forms.CharField:
     widget = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
     return forms.CharField(required=False, max_length=254, label=label, widget=widget, **more)
 
 
 def _actions() -> list[tuple[str, Any]]:
     """All acts, by what they are about; "key." is all about keys."""
-    found: list[tuple[str, Any]] = [("", "Any")]
+    found: list[tuple[str, Any]] = [("", gettext("Any"))]
     for group, words in GROUPS.items():
         ours = [action for action in PHRASES if action.startswith(f"{group}.")]
         verbs = [(action, action.partition(".")[2].replace("_", " ")) for action in ours]
-        found.append((words, [(f"{group}.", f"{words}: all"), *verbs]))
+        found.append((str(words), [(f"{group}.", gettext("%(group)s: all") % {"group": words}), *verbs]))
     return found
 
 
 class TrailForm(DeskForm):
     """The filters. `start` and `end` are called from and to in the address."""
 
-    action = forms.CharField(required=False, max_length=60, label="What happened", widget=forms.Select())
+    action = forms.CharField(required=False, max_length=60, label=gettext_lazy("What happened"), widget=forms.Select())
     team = forms.ModelChoiceField(
-        Team.objects.none(), required=False, to_field_name="slug", label="Team", empty_label="Any"
+        Team.objects.none(),
+        required=False,
+        to_field_name="slug",
+        label=gettext_lazy("Team"),
+        empty_label=gettext_lazy("Any"),
     )
-    actor = _text("Who", help_text="A name, an address, or a part of it.")
-    target = _text("To what", help_text="A name, or an id.")
-    start = _day("From day (UTC)")
-    end = _day("To day (UTC)")
-    ip = forms.GenericIPAddressField(required=False, label="From address")
-    token = forms.UUIDField(required=False, label="API token", help_text="Its id.")
-    secret = forms.RegexField(r"^[0-9a-f]{64}$", required=False, label="Secret", widget=forms.HiddenInput())
+    actor = _text(gettext_lazy("Who"), help_text=gettext_lazy("A name, an address, or a part of it."))
+    target = _text(gettext_lazy("To what"), help_text=gettext_lazy("A name, or an id."))
+    start = _day(gettext_lazy("From day (UTC)"))
+    end = _day(gettext_lazy("To day (UTC)"))
+    ip = forms.GenericIPAddressField(required=False, label=gettext_lazy("From address"))
+    token = forms.UUIDField(required=False, label=gettext_lazy("API token"), help_text=gettext_lazy("Its id."))
+    secret = forms.RegexField(
+        r"^[0-9a-f]{64}$", required=False, label=gettext_lazy("Secret"), widget=forms.HiddenInput()
+    )
 
     def __init__(self, *args: Any, teams: QuerySet[Team], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,7 +81,7 @@ class SecretForm(DeskForm):
 
     secret = forms.CharField(
         max_length=200,
-        label="Secret",
-        help_text="Paste a virtual key or an API token. It is hashed at once, and kept nowhere.",
+        label=gettext_lazy("Secret"),
+        help_text=gettext_lazy("Paste a virtual key or an API token. It is hashed at once, and kept nowhere."),
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )

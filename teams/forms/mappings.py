@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from portal.forms import DeskForm
 from teams.claims import LONGEST
@@ -15,8 +16,8 @@ from teams.services.mappings import sources
 
 PLATFORM = "platform:"  # before a platform role: a team's "admin" and the platform's are equal as text
 PLATFORM_WORDS = {
-    PlatformRole.AUDITOR: "Auditor: sees everything, changes nothing",
-    PlatformRole.ADMIN: "Platform admin: everything",
+    PlatformRole.AUDITOR: gettext_lazy("Auditor: sees everything, changes nothing"),
+    PlatformRole.ADMIN: gettext_lazy("Platform admin: everything"),
 }
 MOST_PASTED = 100_000  # characters
 
@@ -24,24 +25,28 @@ MOST_PASTED = 100_000  # characters
 class MappingForm(DeskForm):
     """A group, and what it gives."""
 
-    source = forms.ChoiceField(label="Provider", required=False)
+    source = forms.ChoiceField(label=gettext_lazy("Provider"), required=False)
     value = forms.CharField(
         max_length=LONGEST,
-        label="Group",
-        help_text="As the provider writes it, capitals and all. Entra sends object ids instead of names.",
+        label=gettext_lazy("Group"),
+        help_text=gettext_lazy("As the provider writes it, capitals and all. Entra sends object ids instead of names."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     gives = forms.ChoiceField(
-        label="Gives",
+        label=gettext_lazy("Gives"),
         choices=[
-            ("In a team", [(role.value, said) for role, said in ROLE_WORDS.items()]),
-            ("On the platform", [(f"{PLATFORM}{role.value}", said) for role, said in PLATFORM_WORDS.items()]),
+            (gettext_lazy("In a team"), [(role.value, said) for role, said in ROLE_WORDS.items()]),
+            (
+                gettext_lazy("On the platform"),
+                [(f"{PLATFORM}{role.value}", said) for role, said in PLATFORM_WORDS.items()],
+            ),
         ],
         initial="member",
     )
     team = forms.ModelChoiceField(
-        Team.objects.none(), required=False, label="Team", empty_label="None: a role on the platform",
-        help_text="For the roles in a team.",
+        Team.objects.none(), required=False, label=gettext_lazy("Team"),
+        empty_label=gettext_lazy("None: a role on the platform"),
+        help_text=gettext_lazy("For the roles in a team."),
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,9 +57,9 @@ class MappingForm(DeskForm):
     def clean(self) -> dict[str, Any] | None:
         gives, team = self.cleaned_data.get("gives", ""), self.cleaned_data.get("team")
         if gives and gives.startswith(PLATFORM) and team:
-            self.add_error("team", "A role on the platform is for no single team.")
+            self.add_error("team", gettext("A role on the platform is for no single team."))
         if gives and not gives.startswith(PLATFORM) and not team and "team" not in self.errors:
-            self.add_error("team", "Choose the team.")
+            self.add_error("team", gettext("Choose the team."))
         return None
 
     def fields_given(self) -> dict[str, Any]:
@@ -72,18 +77,22 @@ class MappingForm(DeskForm):
 class ClaimsForm(DeskForm):
     """Claims of somebody, to see what they would give. Nothing of it is kept."""
 
-    source = forms.ChoiceField(label="Provider", required=False)
+    source = forms.ChoiceField(label=gettext_lazy("Provider"), required=False)
     claim = forms.CharField(
         required=False,
         max_length=200,
-        label="Group claim",
-        help_text="Its name; dots lead inwards, like realm_access.roles. Empty: the one this provider is set to.",
+        label=gettext_lazy("Group claim"),
+        help_text=gettext_lazy(
+            "Its name; dots lead inwards, like realm_access.roles. Empty: the one this provider is set to."
+        ),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     claims = forms.CharField(
         max_length=MOST_PASTED,
-        label="Claims",
-        help_text="A decoded ID token as JSON, a JSON list of groups, or one group a line. Nothing of it is stored.",
+        label=gettext_lazy("Claims"),
+        help_text=gettext_lazy(
+            "A decoded ID token as JSON, a JSON list of groups, or one group a line. Nothing of it is stored."
+        ),
         widget=forms.Textarea(attrs={"rows": 10, "spellcheck": "false", "autocomplete": "off"}),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from portal.forms import DeskForm
 from teams.models import Team, User
@@ -16,12 +17,14 @@ class ServiceAccountForm(DeskForm):
 
     name = forms.CharField(
         max_length=LONGEST_NAME,
-        label="Name",
-        help_text="What it does, like nightly-labels.",
+        label=gettext_lazy("Name"),
+        help_text=gettext_lazy("What it does, like nightly-labels."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     responsible = forms.ChoiceField(
-        required=False, label="Who answers for it", help_text="Gets the letters about its keys and tokens."
+        required=False,
+        label=gettext_lazy("Who answers for it"),
+        help_text=gettext_lazy("Gets the letters about its keys and tokens."),
     )
 
     def __init__(self, *args: Any, team: Team, account: User | None = None, **kwargs: Any) -> None:
@@ -30,7 +33,7 @@ class ServiceAccountForm(DeskForm):
         super().__init__(*args, **kwargs)
         members = User.objects.filter(memberships__team=team, is_active=True).order_by("name", "email")
         self.people = {str(person.pk): person for person in members}
-        choices = [("", "The admins of the team"), *((pk, str(person)) for pk, person in self.people.items())]
+        choices = [("", gettext("The admins of the team")), *((pk, str(person)) for pk, person in self.people.items())]
         self.fields["responsible"].choices = choices  # type: ignore[attr-defined]
 
     def fields_given(self) -> dict[str, Any]:

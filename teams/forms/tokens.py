@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy
 
 from portal.forms import DeskForm
 from teams.models import ApiToken, User
@@ -14,12 +16,12 @@ from teams.roles import Scope
 from teams.services.tokens import LONGEST_TOKEN, scopes_for
 
 SCOPE_WORDS = {
-    Scope.READ: "See teams, key roles, keys and spend. The next three need it, to find what they act on.",
-    Scope.KEYS_ISSUE: "Issue keys.",
-    Scope.KEYS_MANAGE: "Renew, rotate, pause, revoke and hand over keys.",
-    Scope.TEAM_MANAGE: "Change members, service accounts, tokens and budgets of teams.",
-    Scope.PLATFORM_READ: "See gateways, promises, findings, and what every team has.",
-    Scope.PLATFORM_MANAGE: "Change teams, key roles and gateways, and settle findings.",
+    Scope.READ: gettext_lazy("See teams, key roles, keys and spend. The next three need it, to find what they act on."),
+    Scope.KEYS_ISSUE: gettext_lazy("Issue keys."),
+    Scope.KEYS_MANAGE: gettext_lazy("Renew, rotate, pause, revoke and hand over keys."),
+    Scope.TEAM_MANAGE: gettext_lazy("Change members, service accounts, tokens and budgets of teams."),
+    Scope.PLATFORM_READ: gettext_lazy("See gateways, promises, findings, and what every team has."),
+    Scope.PLATFORM_MANAGE: gettext_lazy("Change teams, key roles and gateways, and settle findings."),
 }
 
 
@@ -28,28 +30,31 @@ class TokenForm(DeskForm):
 
     name = forms.CharField(
         max_length=80,
-        label="Name",
-        help_text="What uses it, to know it again.",
+        label=gettext_lazy("Name"),
+        help_text=gettext_lazy("What uses it, to know it again."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     scopes = forms.MultipleChoiceField(
-        label="What may it do?",
-        help_text="Never more than its owner may at that moment.",
+        label=gettext_lazy("What may it do?"),
+        help_text=gettext_lazy("Never more than its owner may at that moment."),
         widget=forms.CheckboxSelectMultiple,
         initial=[Scope.READ],
     )
     days = forms.IntegerField(
-        label="Expires in",
+        label=gettext_lazy("Expires in"),
         min_value=1,
         max_value=LONGEST_TOKEN.days,
         initial=ApiToken.DEFAULT_LIFE.days,
-        help_text=f"At most {LONGEST_TOKEN.days} days. Its owner gets a letter 7 days and 1 day before.",
+        help_text=format_lazy(
+            gettext_lazy("At most {days} days. Its owner gets a letter 7 days and 1 day before."),
+            days=LONGEST_TOKEN.days,
+        ),
         widget=forms.NumberInput(attrs={"autocomplete": "off"}),
     )
     networks = forms.CharField(
         required=False,
-        label="Only from these networks",
-        help_text="One a line, like 10.20.0.0/16 or 192.0.2.7. Empty: from anywhere.",
+        label=gettext_lazy("Only from these networks"),
+        help_text=gettext_lazy("One a line, like 10.20.0.0/16 or 192.0.2.7. Empty: from anywhere."),
         widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"}),
     )
     once = forms.UUIDField(widget=forms.HiddenInput)

@@ -14,8 +14,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop, ngettext
 
-from portal import audit, links, mail
+from portal import audit, dates, links, mail
 from portal.errors import Conflict, Invalid, NotAllowed, PortalError, TooMany
 from portal.models import AuditEvent
 from teams import departures, grants
@@ -38,8 +39,8 @@ class InvitationOver(PortalError):
 
 class InvitationUnknown(InvitationOver):
     code, status = "invitation_unknown", HTTPStatus.NOT_FOUND
-    message = "There is no such invitation."
-    action = "Open the whole link of the letter again, or ask whoever invited you to send it anew."
+    message = gettext_noop("There is no such invitation.")
+    action = gettext_noop("Open the whole link of the letter again, or ask whoever invited you to send it anew.")
 
 
 class InvitationNotOpened(InvitationUnknown):
@@ -48,29 +49,34 @@ class InvitationNotOpened(InvitationUnknown):
 
 class InvitationUsed(InvitationOver):
     code, status = "invitation_used", HTTPStatus.GONE
-    action = "Sign in with the account that accepted it. If that was not you, tell a team admin."
+    action = gettext_noop("Sign in with the account that accepted it. If that was not you, tell a team admin.")
 
     def __init__(self, invitation: Invitation) -> None:
-        super().__init__(f"This invitation was used on {_said(invitation.accepted_at)}.")
+        super().__init__(gettext("This invitation was used on %(moment)s.") % {"moment": _said(invitation.accepted_at)})
 
 
 class InvitationExpired(InvitationOver):
     code, status = "invitation_expired", HTTPStatus.GONE
 
     def __init__(self, invitation: Invitation) -> None:
-        action = f"Ask {invitation.invited_by or 'a team admin'} to send it again; the same link works then."
-        super().__init__(f"This invitation was good until {_said(invitation.expires_at)}.", action=action)
+        action = gettext("Ask %(who)s to send it again; the same link works then.") % {
+            "who": invitation.invited_by or gettext("a team admin")
+        }
+        super().__init__(
+            gettext("This invitation was good until %(moment)s.") % {"moment": _said(invitation.expires_at)},
+            action=action,
+        )
 
 
 class InvitationWithdrawn(InvitationOver):
     code, status = "invitation_withdrawn", HTTPStatus.GONE
-    message = "This invitation was withdrawn."
-    action = "Ask a team admin for another one."
+    message = gettext_noop("This invitation was withdrawn.")
+    action = gettext_noop("Ask a team admin for another one.")
 
 
 class InvitationForAnother(NotAllowed):
     code, right = "invitation_for_another", "invited_address"
-    action = "Sign out, then open the link again and go on with that address."
+    action = gettext_noop("Sign out, then open the link again and go on with that address.")
 
 
 class TooManyInvitations(TooMany):
@@ -79,8 +85,8 @@ class TooManyInvitations(TooMany):
 
 class AccountExists(Conflict):
     code = "account_exists"
-    message = "There is an account with this address already."
-    action = "Sign in with it; the invitation waits for you."
+    message = gettext_noop("There is an account with this address already.")
+    action = gettext_noop("Sign in with it; the invitation waits for you.")
 
 
 def put_or_invite(team: Team, *, email: str, role: MemberRole, by: Actor) -> tuple[Membership, bool] | Invitation:
@@ -107,7 +113,9 @@ def invite(team: Team, *, email: str, role: MemberRole, by: Actor) -> Invitation
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=by.pk)  # so that two at once are both counted
         if Team.objects.select_for_update(no_key=True).get(pk=team.pk).ended_at:
-            raise Conflict(f"{team} has ended.", action="Invite them into another team.")
+            raise Conflict(
+                gettext("%(team)s has ended.") % {"team": team}, action=gettext("Invite them into another team.")
+            )
         _within_rate(by)
         waiting = Invitation.objects.waiting().filter(team=team, email=email).first()
         invitation = waiting or Invitation(team=team, email=email)
@@ -117,8 +125,7 @@ def invite(team: Team, *, email: str, role: MemberRole, by: Actor) -> Invitation
         invitation.save()
         until = invitation.expires_at
         audit.record(SENT, invitation, by=by, person=email, role=role, expires_at=until, again=waiting is not None)
-        said = MemberRole(role).label.lower()
-        mail.invitation(email, invitation.pk, team=team.name, inviter=str(by), role=said, until=until)
+        mail.invitation(email, invitation.pk, team=team.name, inviter=str(by), role=MemberRole(role).label, until=until)
     return invitation
 
 
@@ -156,11 +163,14 @@ def look(ticket: str) -> Invitation:
     if invitation.withdrawn_at:
         raise InvitationWithdrawn
     if invitation.team.ended_at:
-        raise InvitationWithdrawn(f"{invitation.team} has ended.", action="There is nothing to join any more.")
+        raise InvitationWithdrawn(
+            gettext("%(team)s has ended.") % {"team": invitation.team},
+            action=gettext("There is nothing to join any more."),
+        )
     if invitation.expires_at <= timezone.now():
         raise InvitationExpired(invitation)
     if not invitation.invited_by or not allowed(invitation.invited_by, Can.MANAGE_MEMBERS, invitation.team):
-        raise InvitationWithdrawn("Whoever sent this invitation may not invite into the team any more.")
+        raise InvitationWithdrawn(gettext("Whoever sent this invitation may not invite into the team any more."))
     return invitation
 
 
@@ -169,7 +179,10 @@ def accept(ticket: str, *, by: User) -> Membership:
     with transaction.atomic():
         invitation = _taken(ticket)
         if (by.email or "").lower() != invitation.email:
-            raise InvitationForAnother(f"This invitation is for {invitation.email}, and you are signed in as {by}.")
+            raise InvitationForAnother(
+                gettext("This invitation is for %(email)s, and you are signed in as %(by)s.")
+                % {"email": invitation.email, "by": by}
+            )
         return _join(invitation, by)
 
 
@@ -180,9 +193,9 @@ def accept_new(ticket: str, *, name: str, password: str) -> User:
     """
     if settings.SSO_ONLY:
         raise NotAllowed(
-            "Passwords are off here.",
+            gettext("Passwords are off here."),
             right="password_sign_in",
-            action="Sign in at your provider; the invitation waits for you.",
+            action=gettext("Sign in at your provider; the invitation waits for you."),
         )
     with transaction.atomic():
         invitation = _taken(ticket)
@@ -221,8 +234,18 @@ def _within_rate(by: User) -> None:
     seconds = round(free.total_seconds())
     minutes = max(1, round(seconds / 60))
     raise TooManyInvitations(
-        f"You have sent {len(times)} invitation{'' if len(times) == 1 else 's'} within an hour; that is the most.",
-        action=f"Go on in {minutes} minute{'' if minutes == 1 else 's'}, or let another team admin invite.",
+        ngettext(
+            "You have sent %(number)d invitation within an hour; that is the most.",
+            "You have sent %(number)d invitations within an hour; that is the most.",
+            len(times),
+        )
+        % {"number": len(times)},
+        action=ngettext(
+            "Go on in %(number)d minute, or let another team admin invite.",
+            "Go on in %(number)d minutes, or let another team admin invite.",
+            minutes,
+        )
+        % {"number": minutes},
         retry_after=seconds,
     )
 
@@ -258,7 +281,7 @@ def _check(draft: User, password: str) -> None:
     try:
         ONE_LINE(draft.name)
         if not 0 < len(draft.name) <= 150:
-            raise ValidationError("Between 1 and 150 characters.")
+            raise ValidationError(gettext("Between 1 and 150 characters."))
     except ValidationError as error:
         wrong["name"] = " ".join(error.messages)
     try:
@@ -270,4 +293,4 @@ def _check(draft: User, password: str) -> None:
 
 
 def _said(moment: datetime | None) -> str:
-    return f"{moment:%a} {moment.day} {moment:%b %Y, %H:%M} UTC" if moment else ""
+    return f"{dates.day_and_year(moment)}, {moment:%H:%M} UTC" if moment else ""

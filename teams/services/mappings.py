@@ -11,6 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext, gettext_noop
 
 from portal import audit
 from portal.errors import Conflict, Invalid
@@ -26,8 +27,8 @@ APPLYING = 20.0  # seconds for the people whom a change concerns; the next sign-
 
 class Mapped(Conflict):
     code = "already_mapped"
-    message = "This group gives something there already."
-    action = "Remove that mapping first."
+    message = gettext_noop("This group gives something there already.")
+    action = gettext_noop("Remove that mapping first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Reach:
 def sources() -> dict[str, str]:
     """The providers that name groups, by id, as a person knows them; blank: any of them."""
     providers = {each.id: each.name for each in settings.SSO_PROVIDERS.values() if each.groups_claim}
-    return {"": "Any provider"} | providers | {SCIM: "SCIM"}
+    return {"": gettext("Any provider")} | providers | {SCIM: "SCIM"}
 
 
 def add_mapping(
@@ -149,15 +150,17 @@ def preview_of_claims(pasted: str, *, source: str, claim: str) -> tuple[Preview,
 def _wrong(source: str, value: str, team: Team | None, role: str, platform_role: str) -> dict[str, str]:
     wrong = {}
     if source not in sources():
-        wrong["source"] = "There is no such provider."
+        wrong["source"] = gettext("There is no such provider.")
     if not 0 < len(value) <= claims.LONGEST:
-        wrong["value"] = f"A group's name or id, of at most {claims.LONGEST} characters."
+        wrong["value"] = gettext("A group's name or id, of at most %(longest)s characters.") % {
+            "longest": claims.LONGEST
+        }
     if team and team.ended_at:
-        wrong["team"] = "This team has ended."
+        wrong["team"] = gettext("This team has ended.")
     if team and (role not in MemberRole.values or platform_role):
-        wrong["role"] = "A member role, in that team."
+        wrong["role"] = gettext("A member role, in that team.")
     if not team and (role or not platform_role or platform_role not in PlatformRole.values):
-        wrong["platform_role"] = "Without a team: auditor or admin."
+        wrong["platform_role"] = gettext("Without a team: auditor or admin.")
     return wrong
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.utils.translation import gettext, gettext_noop
 
 from portal import audit
 from portal.errors import Conflict, Invalid, NotAllowed
+from portal.templatetags.ui import money
 from teams import grants
 from teams.access import Actor, admins_of, require
 from teams.departures import settled_by_hand
@@ -28,16 +30,16 @@ class LastAdmin(Conflict):
     """A team keeps an admin; `action` names who could be the next one."""
 
     code = "last_admin"
-    message = "This is the team's last admin."
-    action = "Make somebody else a team admin first."
+    message = gettext_noop("This is the team's last admin.")
+    action = gettext_noop("Make somebody else a team admin first.")
 
 
 class NoAccount(Conflict):
     """Nobody has this address yet; `invitations.put_or_invite` invites them."""
 
     code = "no_account"
-    message = "Nobody here has this address."
-    action = "Invite them: they make their account from the letter."
+    message = gettext_noop("Nobody here has this address.")
+    action = gettext_noop("Invite them: they make their account from the letter.")
 
 
 def put_member(
@@ -68,12 +70,12 @@ def read(email: str, role: str) -> tuple[str, MemberRole]:
         if len(email) > LONGEST_ADDRESS:
             raise ValidationError("")
     except ValidationError:
-        said = "This is not an e-mail address."
+        said = gettext("This is not an e-mail address.")
         raise Invalid(said, details={"email": said}) from None
     try:
         return email, MemberRole(role)
     except ValueError:
-        said = "One of viewer, member, approver, admin."
+        said = gettext("One of viewer, member, approver, admin.")
         raise Invalid(said, details={"role": said}) from None
 
 
@@ -90,10 +92,10 @@ def leave(membership: Membership, *, by: Actor, counted: Counted | None = None) 
     """Leave a team oneself; one's keys there end at once. Raises NotAllowed, LastAdmin, KeptByProvider."""
     if not isinstance(by, User) or by.pk != membership.user_id:
         raise NotAllowed(
-            "Only who is in a team leaves it.",
+            gettext("Only who is in a team leaves it."),
             right="leave_team",
             who=[str(membership.user)],
-            action="A team admin can take somebody else out.",
+            action=gettext("A team admin can take somebody else out."),
         )
     _take_out(membership, by=by, counted=counted)
 
@@ -119,13 +121,15 @@ def _keep_an_admin(leaving: Membership) -> None:
     if not leads(leaving.role) or admins_of(leaving.team).exclude(pk=leaving.pk).exists():
         return
     next_ones = ", ".join(str(other.user) for other in others.select_related("user")[:3])
-    named = f"Make somebody else a team admin first, like {next_ones}." if next_ones else ""
-    raise LastAdmin(action=named or "Put somebody else into the team as team admin first.")
+    named = (
+        gettext("Make somebody else a team admin first, like %(people)s.") % {"people": next_ones} if next_ones else ""
+    )
+    raise LastAdmin(action=named or gettext("Put somebody else into the team as team admin first."))
 
 
 class OverTeamBudget(OverCeiling):
     code = "over_team_budget"
-    action = "Ask for less, or raise the team's budget first."
+    action = gettext_noop("Ask for less, or raise the team's budget first.")
 
 
 def set_holder_budget(membership: Membership, *, max_budget: Decimal | None, by: Actor) -> Membership:
@@ -138,7 +142,7 @@ def set_holder_budget(membership: Membership, *, max_budget: Decimal | None, by:
         team = Team.objects.select_for_update(no_key=True).get(pk=membership.team_id)
         there = Membership.objects.filter(pk=membership.pk).select_related("user").first()
         if there is None:
-            raise Conflict("This person is not in the team any more.")
+            raise Conflict(gettext("This person is not in the team any more."))
         if there.max_budget == max_budget:
             return there
         before, there.max_budget = there.max_budget, max_budget
@@ -147,7 +151,7 @@ def set_holder_budget(membership: Membership, *, max_budget: Decimal | None, by:
         except ValidationError as error:
             raise Invalid(details={name: " ".join(said) for name, said in error.message_dict.items()}) from None
         if max_budget is not None and team.max_budget is not None and max_budget > team.max_budget:
-            raise OverTeamBudget(f"The team itself has ${team.max_budget:,.2f}.")
+            raise OverTeamBudget(gettext("The team itself has %(money)s.") % {"money": money(team.max_budget)})
         there.save(update_fields=["max_budget"])
         person = there.user.audit_name
         audit.record("member.budget_changed", team, by=by, person=person, before=before, after=max_budget)

@@ -6,6 +6,7 @@ Who is invited makes their own account (invitations.py); who leaves is in teams/
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal import audit
 from portal.errors import Invalid
@@ -51,5 +52,8 @@ def set_platform_role(user: User, role: PlatformRole | str, *, by: Actor) -> Non
     require(by, Can.MANAGE_PLATFORM)
     require_fresh(by)
     if role not in PlatformRole.values or user.kind != User.Kind.PERSON:
-        raise Invalid("They cannot have such a platform role.", details={"role": "One of auditor, admin, or none."})
+        raise Invalid(
+            gettext("They cannot have such a platform role."),
+            details={"role": gettext("One of auditor, admin, or none.")},
+        )
     grants.give_platform_role(user, PlatformRole(role), by=by)

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from portal import audit, mail
 from portal.errors import Conflict, Invalid
@@ -24,7 +25,7 @@ RESERVED = {"me"}  # the caller, in the API
 
 class NameTaken(Conflict):
     code = "name_taken"
-    action = "Choose another name."
+    action = gettext_noop("Choose another name.")
 
     def __init__(self, message: str) -> None:
         super().__init__(message, details={"name": message})
@@ -37,7 +38,10 @@ def make(team: Team, *, name: str, by: Actor, responsible: User | None = None) -
     """
     require(by, Can.MANAGE_MEMBERS, team)
     if team.ended_at:
-        raise Conflict(f"{team} has ended: nothing new is made for it.", action="Choose another team.")
+        raise Conflict(
+            gettext("%(team)s has ended: nothing new is made for it.") % {"team": team},
+            action=gettext("Choose another team."),
+        )
     name = _good_name(team, name)
     with transaction.atomic():
         if responsible:
@@ -123,7 +127,7 @@ def admins_of(team: Team) -> list[str]:
 
 def _team_of(account: User) -> Team:
     if account.service_team is None:
-        raise Invalid(f"{account} is no service account.")
+        raise Invalid(gettext("%(account)s is no service account.") % {"account": account})
     return account.service_team
 
 
@@ -131,7 +135,9 @@ def _good_name(team: Team, name: str, but: User | None = None) -> str:
     """The name without spaces around it. Raises Invalid, NameTaken."""
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME or not NAME.match(name) or name.lower() in RESERVED:
-        said = f"At most {LONGEST_NAME} letters, digits, spaces and _ . - inside, like nightly-labels. Not {_words()}."
+        said = gettext(
+            "At most %(most)s letters, digits, spaces and _ . - inside, like nightly-labels. Not %(words)s."
+        ) % {"most": LONGEST_NAME, "words": _words()}
         raise Invalid(said, details={"name": said})
     others = User.objects.filter(service_team=team, name__iexact=name)
     if other := (others.exclude(pk=but.pk) if but else others).first():
@@ -144,8 +150,12 @@ def _words() -> str:
 
 
 def _taken(team: Team, other: User) -> NameTaken:
-    ended = "" if other.is_active else ", an ended one, whose history stays"
-    return NameTaken(f"{team} has a service account called {other} already{ended}.")
+    named = {"team": team, "account": other}
+    if other.is_active:
+        return NameTaken(gettext("%(team)s has a service account called %(account)s already.") % named)
+    return NameTaken(
+        gettext("%(team)s has a service account called %(account)s already, an ended one, whose history stays.") % named
+    )
 
 
 def _save(account: User) -> None:
@@ -153,13 +163,19 @@ def _save(account: User) -> None:
         with transaction.atomic():
             account.save()
     except IntegrityError:  # somebody took the name at this moment
-        raise NameTaken(f"{account.service_team} has a service account called {account} already.") from None
+        raise NameTaken(
+            gettext("%(team)s has a service account called %(account)s already.")
+            % {"team": account.service_team, "account": account}
+        ) from None
 
 
 def _is_member(team: Team, person: User) -> None:
     """Raises Invalid."""
     if not person.is_active or not Membership.objects.filter(team=team, user=person).exists():
-        said = f"{person} is not in {team}. Who answers for a service account is in its team."
+        said = gettext("%(person)s is not in %(team)s. Who answers for a service account is in its team.") % {
+            "person": person,
+            "team": team,
+        }
         raise Invalid(said, details={"responsible": said})
 
 

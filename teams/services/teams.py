@@ -11,9 +11,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext, gettext_noop
 
 from portal import audit
 from portal.errors import Conflict, Invalid, PortalError
+from portal.templatetags.ui import money
 from teams.access import Actor, allowed, require
 from teams.models import Team
 from teams.roles import Can
@@ -23,7 +25,7 @@ from teams.signals import budget_changed, team_ended
 class OverCeiling(PortalError):
     code, status = "over_ceiling", HTTPStatus.UNPROCESSABLE_ENTITY
     on_record = True  # who tries to raise their own budget is seen
-    action = "Ask a platform admin for more."
+    action = gettext_noop("Ask a platform admin for more.")
 
     def __init__(self, message: str) -> None:
         super().__init__(message, details={"max_budget": message})
@@ -31,18 +33,28 @@ class OverCeiling(PortalError):
 
 class SlugTaken(Conflict):
     code = "slug_taken"
-    action = "Choose another slug."
+    action = gettext_noop("Choose another slug.")
 
 
 def create_team(
-    *, name: str, slug: str = "", max_budget: Decimal | None = None, budget_duration: str = "1mo", by: Actor
+    *,
+    name: str,
+    slug: str = "",
+    max_budget: Decimal | None = None,
+    budget_duration: str = "1mo",
+    cost_centre: str = "",
+    by: Actor,
 ) -> Team:
     """Make a team; the budget is USD per window. Raises NotAllowed, Invalid, SlugTaken."""
     require(by, Can.MANAGE_PLATFORM)
     team = Team(name=name.strip(), slug=slug.strip() or _free_slug(name), max_budget=max_budget,
-                budget_duration=budget_duration, budget_ceiling=max_budget)  # fmt: skip
+                budget_duration=budget_duration, budget_ceiling=max_budget,
+                cost_centre=cost_centre.strip())  # fmt: skip
     if Team.objects.filter(slug=team.slug).exists():
-        raise SlugTaken(f"A team with the slug {team.slug} exists already.", details={"slug": "Taken already."})
+        raise SlugTaken(
+            gettext("A team with the slug %(slug)s exists already.") % {"slug": team.slug},
+            details={"slug": gettext("Taken already.")},
+        )
     _validate(team)
     with transaction.atomic():
         team.save(force_insert=True)
@@ -51,9 +63,10 @@ def create_team(
 
 
 def change_team(team: Team, *, by: Actor, **changes: Any) -> Team:
-    """Change name, slug or budget (USD per window). A team admin's budget stays within the platform's ceiling.
+    """Change name, slug, cost centre or budget (USD per window).
 
-    Raises NotAllowed, Invalid, SlugTaken, OverCeiling.
+    A team admin's budget stays within the platform's ceiling. Raises NotAllowed, Invalid, SlugTaken,
+    OverCeiling.
     """
     require(by, Can.SET_TEAM_BUDGET, team)
     with transaction.atomic():
@@ -65,7 +78,7 @@ def change_team(team: Team, *, by: Actor, **changes: Any) -> Team:
         if not before:
             return team
         if "slug" in before and Team.objects.filter(slug=changes["slug"]).exists():
-            raise SlugTaken(details={"slug": "Taken already."})
+            raise SlugTaken(details={"slug": gettext("Taken already.")})
         for name in before:
             setattr(team, name, changes[name])
         _within_ceiling(team, before, by=by)
@@ -85,9 +98,11 @@ def _within_ceiling(team: Team, before: Iterable[str], *, by: Actor) -> None:
             team.budget_ceiling = team.max_budget
     elif team.budget_ceiling is not None:
         if team.max_budget is None or team.max_budget > team.budget_ceiling:
-            raise OverCeiling(f"The platform gives this team at most ${team.budget_ceiling:,.2f}.")
+            raise OverCeiling(
+                gettext("The platform gives this team at most %(money)s.") % {"money": money(team.budget_ceiling)}
+            )
         if "budget_duration" in before:
-            raise OverCeiling("The platform has set how often this team's budget resets.")
+            raise OverCeiling(gettext("The platform has set how often this team's budget resets."))
 
 
 def end_team(team: Team, *, by: Actor) -> Team:

@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from portal import audit, mail
 from portal.errors import Conflict, Invalid, NotAllowed
@@ -33,8 +34,10 @@ class AlreadyMade(Conflict):
     """The same form was sent twice."""
 
     code = "already_made"
-    message = "This form has already made its token."
-    action = "Look at the list. A token that was not copied cannot be shown again: end it, and make another."
+    message = gettext_noop("This form has already made its token.")
+    action = gettext_noop(
+        "Look at the list. A token that was not copied cannot be shown again: end it, and make another."
+    )
 
 
 def make_token(
@@ -62,7 +65,9 @@ def make_token(
     wrong = {
         "name": _wrong_name(name.strip()),
         "scopes": _wrong_scopes(wanted, owner, by),
-        "days": "" if timedelta(0) < life <= LONGEST_TOKEN else f"Between 1 and {LONGEST_TOKEN.days} days.",
+        "days": ""
+        if timedelta(0) < life <= LONGEST_TOKEN
+        else gettext("Between 1 and %(days)s days.") % {"days": LONGEST_TOKEN.days},
         "networks": wrong_networks,
     }
     if any(wrong.values()):
@@ -145,7 +150,7 @@ def announce_ends(now: datetime | None = None) -> int:
     known = set(Letter.objects.filter(key__in=due).values_list("key", flat=True))
     for key, token in due.items():
         if key not in known:
-            whose = f"the service account {token.owner}" if token.owner.service_team else ""
+            whose = str(token.owner) if token.owner.service_team else ""
             mail.token_ends_soon(
                 people_of(token.owner), key, name=token.name, whose=whose, when=token.expires_at,
                 path=page_of(token.owner),
@@ -172,14 +177,17 @@ def _may_make_for(owner: User, by: Actor) -> None:
     if isinstance(by, User) and by.pk != owner.pk:
         if owner.service_team is None:
             raise NotAllowed(
-                "A token is made by its owner.",
+                gettext("A token is made by its owner."),
                 right="make_own_token",
                 who=[str(owner)],
-                action="They make it on their page API tokens.",
+                action=gettext("They make it on their page API tokens."),
             )
         require(by, Can.MANAGE_MEMBERS, owner.service_team)
     if not owner.is_active:
-        raise Conflict(f"{owner} is not active: no token is made for it.", action="Choose another owner.")
+        raise Conflict(
+            gettext("%(owner)s is not active: no token is made for it.") % {"owner": owner},
+            action=gettext("Choose another owner."),
+        )
 
 
 def require_end(token: ApiToken, by: Actor) -> None:
@@ -188,10 +196,10 @@ def require_end(token: ApiToken, by: Actor) -> None:
         return
     if token.owner.service_team is None:
         raise NotAllowed(
-            "A token is ended by its owner.",
+            gettext("A token is ended by its owner."),
             right="end_own_token",
             who=[str(token.owner)],
-            action="They end it on their page API tokens.",
+            action=gettext("They end it on their page API tokens."),
         )
     require(by, Can.MANAGE_MEMBERS, token.owner.service_team)
 
@@ -212,29 +220,34 @@ def _can_have(owner: User, scope: Scope) -> bool:
 
 def _wrong_name(name: str) -> str:
     if not name:
-        return "A token needs a name, to know it again."
+        return gettext("A token needs a name, to know it again.")
     longest = ApiToken._meta.get_field("name").max_length or 0
     if len(name) > longest:
-        return f"At most {longest} characters."
+        return gettext("At most %(most)s characters.") % {"most": longest}
     return "" if ONE_LINE.regex.match(name) else str(ONE_LINE.message)  # type: ignore[union-attr]
 
 
 def _wrong_scopes(wanted: set[str], owner: User, by: Actor) -> str:
     """What is wrong with these scopes for this owner. Raises NotAllowed for more than the token in use has."""
     if not wanted or wanted - {*Scope}:
-        return f"Choose of {', '.join(Scope)}."
+        return gettext("Choose of %(choices)s.") % {"choices": ", ".join(Scope)}
     mine = _mine(by)
     if mine is not None and not mine.issuperset(wanted):
         raise NotAllowed(
-            "A token never does more than the token it is made with.",
+            gettext("A token never does more than the token it is made with."),
             right="scopes_of_token",
-            action="Ask for fewer scopes.",
+            action=gettext("Ask for fewer scopes."),
         )
     beyond = sorted(wanted - {*scopes_for(owner)})
     if beyond and owner.service_team_id:
-        return f"A service account acts as a member of its team: {', '.join(beyond)} would open nothing."
+        return gettext("A service account acts as a member of its team: %(scopes)s would open nothing.") % {
+            "scopes": ", ".join(beyond)
+        }
     if beyond:
-        return f"{', '.join(beyond)} would open nothing: {owner} has no platform role that goes with it."
+        return gettext("%(scopes)s would open nothing: %(owner)s has no platform role that goes with it.") % {
+            "scopes": ", ".join(beyond),
+            "owner": owner,
+        }
     return ""
 
 
@@ -242,7 +255,7 @@ def _networks(texts: Iterable[str]) -> tuple[list[Network], str]:
     """These networks, and what is wrong with them; the first bad one is named."""
     wanted = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
     if len(wanted) > MOST_NETWORKS:
-        return [], f"At most {MOST_NETWORKS} networks."
+        return [], gettext("At most %(most)s networks.") % {"most": MOST_NETWORKS}
     found: list[Network] = []
     for text in wanted:
         try:
@@ -256,15 +269,20 @@ def _why_no_network(text: str) -> str:
     try:
         meant = ip_network(text, strict=False)
     except ValueError:
-        return f"{text[:60]} is no network. Write one like 10.20.0.0/16, or one address."
-    return f"{text} is an address inside a network. Write {meant} for all of it, or the address alone."
+        return gettext("%(text)s is no network. Write one like 10.20.0.0/16, or one address.") % {"text": text[:60]}
+    return gettext("%(text)s is an address inside a network. Write %(meant)s for all of it, or the address alone.") % {
+        "text": text,
+        "meant": meant,
+    }
 
 
 def _put_under(token: ApiToken, parent: ApiToken, networks: list[Network]) -> None:
     """Make `parent` the one that `token` ends with, and keep within its end and its networks. Raises Invalid."""
     row = ApiToken.objects.select_for_update().living(timezone.now()).filter(pk=parent.pk).first()
     if row is None:
-        raise NotAllowed("The token in use has ended.", right="living_token", action="Use another one.")
+        raise NotAllowed(
+            gettext("The token in use has ended."), right="living_token", action=gettext("Use another one.")
+        )
     token.parent = row
     token.expires_at = min(token.expires_at, row.expires_at)
     if not row.networks:
@@ -273,7 +291,10 @@ def _put_under(token: ApiToken, parent: ApiToken, networks: list[Network]) -> No
         token.networks = row.networks
     outside = [each for each in networks if not any(_is_inside(each, ip_network(wide)) for wide in row.networks)]
     if outside:
-        said = f"{outside[0]} is outside of the networks of the token in use: {', '.join(row.networks)}."
+        said = gettext("%(network)s is outside of the networks of the token in use: %(networks)s.") % {
+            "network": outside[0],
+            "networks": ", ".join(row.networks),
+        }
         raise Invalid(said, details={"networks": said})
 
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext
 
 from portal.providers import Provider
 from teams import claims, grants
@@ -40,7 +41,9 @@ class AccountAdapter(SigningIn):
 
     def pre_login(self, request: HttpRequest, user: User, **hooks: Any) -> HttpResponse | None:
         if not came_by(request, user) and not passwords.may_use(user):  # the net under PasswordBackend
-            raise SignInRefused("sso_only", "Only single sign-on opens this desk.", action="Sign in at your provider.")
+            raise SignInRefused(
+                "sso_only", gettext("Only single sign-on opens this desk."), action=gettext("Sign in at your provider.")
+            )
         # While a second factor is asked for, allauth would keep it in the session, the person's password hash with it.
         if login := (hooks.get("signal_kwargs") or {}).pop("sociallogin", None):
             _date_back(request, getattr(login, "claims", {}).get("auth_time"))
@@ -66,7 +69,11 @@ class AccountAdapter(SigningIn):
                 if there := sign_out.address(note):
                     return there
             except ProviderAway as away:
-                messages.warning(request, f"{away.message} You are signed out here; there you may still be signed in.")
+                messages.warning(
+                    request,
+                    gettext("%(message)s You are signed out here; there you may still be signed in.")
+                    % {"message": away.message},
+                )
         home: str = super().get_logout_redirect_url(request)
         return home
 
@@ -125,7 +132,9 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             log.warning("sign_in_failed", provider=configured.id, trouble=type(exception).__name__)
             raise calls.away(configured) from None  # its words may hold the answer, and that a token
         if "error" in request.GET:  # with or without a state that we know: nothing is done either way
-            raise SignInStopped(f"{configured.name} did not sign you in: you, or a rule there, said no.")
+            raise SignInStopped(
+                gettext("%(name)s did not sign you in: you, or a rule there, said no.") % {"name": configured.name}
+            )
         raise WayLost
 
 
@@ -187,7 +196,7 @@ def _connected(request: HttpRequest, claimed: identities.Claimed) -> HttpRespons
     if not isinstance(request.user, User):
         raise WayLost
     identities.connect(claimed, by=request.user)
-    messages.success(request, f"{claimed.provider.name} is connected.")
+    messages.success(request, gettext("%(name)s is connected.") % {"name": claimed.provider.name})
     return redirect("socialaccount_connections")
 
 

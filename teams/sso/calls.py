@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import requests
 import structlog
 from django.core.cache import cache
+from django.utils.translation import gettext
 
 from portal.providers import LOCAL, Provider
 from teams.sso.troubles import ProviderAway
@@ -51,7 +52,7 @@ def discovery(provider: Provider) -> dict[str, Any]:
 
 
 def away(provider: Provider) -> ProviderAway:
-    return ProviderAway(f"{provider.name} does not answer as it should.")
+    return ProviderAway(gettext("%(name)s does not answer as it should.") % {"name": provider.name})
 
 
 def read(provider: Provider) -> dict[str, Any]:

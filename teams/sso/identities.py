@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
 from portal import audit, mail
 from portal.models import Installation
@@ -22,7 +23,6 @@ from teams.sso import passwords
 from teams.sso.troubles import LastWayIn, SignInRefused
 
 FIRST = "first sign-in"
-ASK = "Ask a team admin to invite you. The letter that you get leads here again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,10 @@ def same_issuer(provider: Provider, subject: str) -> None:
         with _audited(Claimed(provider, subject), there.user):
             raise SignInRefused(
                 "issuer_changed",
-                f"{provider.name} is not the provider that your account was connected with.",
-                action="A platform admin can tell what was changed. Sign in as before it, then connect the new one.",
+                gettext("%(name)s is not the provider that your account was connected with.") % {"name": provider.name},
+                action=gettext(
+                    "A platform admin can tell what was changed. Sign in as before it, then connect the new one."
+                ),
             )
 
 
@@ -81,8 +83,10 @@ def connect(claimed: Claimed, *, by: User) -> SocialAccount:
         if there.user_id != by.pk:
             raise SignInRefused(
                 "connected_elsewhere",
-                f"This account at {claimed.provider.name} is connected to somebody else here.",
-                action=f"Sign in at {claimed.provider.name} as yourself, then connect it again.",
+                gettext("This account at %(name)s is connected to somebody else here.")
+                % {"name": claimed.provider.name},
+                action=gettext("Sign in at %(name)s as yourself, then connect it again.")
+                % {"name": claimed.provider.name},
             )
         return there
 
@@ -100,7 +104,7 @@ def disconnect(identity: SocialAccount, *, by: User) -> None:
             known = settings.SSO_PROVIDERS.get(identity.provider)
             mail.way_in_changed(
                 user.email or "", f"sso-unlinked:{event.pk}", provider=known.name if known else identity.provider,
-                shown=identity.extra_data.get("shown", ""), done="disconnected from",
+                shown=identity.extra_data.get("shown", ""), connected=False,
             )  # fmt: skip
     if gone and not SocialAccount.objects.filter(user=user, provider=identity.provider).exists():
         grants.follow(user, identity.provider, [])  # nobody would ever take them back
@@ -119,20 +123,28 @@ def _link_or_make(claimed: Claimed, invited: str) -> SocialAccount:
     if not (claimed.address and claimed.address.isascii()):  # other letters may only look like somebody's
         raise SignInRefused(
             "no_address",
-            f"{provider.name} does not tell your e-mail address, or one of other letters than a to z.",
-            action="Let it tell a plain one, then sign in again.",
+            gettext("%(name)s does not tell your e-mail address, or one of other letters than a to z.")
+            % {"name": provider.name},
+            action=gettext("Let it tell a plain one, then sign in again."),
         )
     if not claimed.verified and not is_invited:  # in the same words whether there is an account or not
         raise SignInRefused(
             "unverified",
-            f"{provider.name} does not vouch for your address.",
-            action=f"With an account here: sign in as before, then connect {provider.name} from Your account."
-            f" Without one: {ASK[0].lower()}{ASK[1:]}",
+            gettext("%(name)s does not vouch for your address.") % {"name": provider.name},
+            action=gettext(
+                "With an account here: sign in as before, then connect %(name)s from Your account. Without one: "
+                "ask a team admin to invite you. The letter that you get leads here again."
+            )
+            % {"name": provider.name},
         )
     owner = User.objects.filter(email=claimed.address, kind=User.Kind.PERSON).select_for_update().first()
     if owner is None:
         if not claimed.vouched and not is_invited:
-            raise SignInRefused("not_invited", f"There is no account for {claimed.address} yet.", action=ASK)
+            raise SignInRefused(
+                "not_invited",
+                gettext("There is no account for %(address)s yet.") % {"address": claimed.address},
+                action=gettext("Ask a team admin to invite you. The letter that you get leads here again."),
+            )
         owner = User.objects.create_user(claimed.address, name=claimed.name)
         how = "invitation" if is_invited else "domain"
         audit.record("sso.account_made", owner, by=owner, provider=provider.id, how=how)
@@ -140,8 +152,8 @@ def _link_or_make(claimed: Claimed, invited: str) -> SocialAccount:
     if not claimed.vouched:
         raise SignInRefused(
             "connect_first",
-            f"There is an account for {claimed.address} already.",
-            action=f"Sign in as before, then connect {provider.name} from Your account.",
+            gettext("There is an account for %(address)s already.") % {"address": claimed.address},
+            action=gettext("Sign in as before, then connect %(name)s from Your account.") % {"name": provider.name},
         )
     _may_come_in(owner)
     return _link(claimed, owner, how="address")
@@ -155,14 +167,15 @@ def _link(claimed: Claimed, user: User, *, how: str) -> SocialAccount:
             return there
         raise SignInRefused(
             "other_identity",
-            f"The account for {user.email} is connected to another person at {provider.name}.",
-            action="If that was you, sign in as before and disconnect it first. Else ask a platform admin.",
+            gettext("The account for %(email)s is connected to another person at %(name)s.")
+            % {"email": user.email, "name": provider.name},
+            action=gettext("If that was you, sign in as before and disconnect it first. Else ask a platform admin."),
         )
     event = audit.record("sso.linked", user, by=user, provider=provider.id, subject=claimed.subject, how=how)
     if how != FIRST:  # somebody else may have done it, in a session left open
         mail.way_in_changed(
             user.email or "", f"sso-linked:{event.pk}", provider=provider.name, shown=claimed.shown,
-            done="connected to",
+            connected=True,
         )  # fmt: skip
     kept = {"issuer": provider.issuer, "shown": claimed.shown}
     return SocialAccount.objects.create(user=user, provider=provider.id, uid=claimed.subject, extra_data=kept)
@@ -170,12 +183,14 @@ def _link(claimed: Claimed, user: User, *, how: str) -> SocialAccount:
 
 def _may_come_in(user: User) -> None:
     if user.kind != User.Kind.PERSON:
-        raise SignInRefused("service_account", "A service account cannot sign in.", action="Use one of its tokens.")
+        raise SignInRefused(
+            "service_account", gettext("A service account cannot sign in."), action=gettext("Use one of its tokens.")
+        )
     if not user.is_active:
         raise SignInRefused(
             "inactive",
-            "This account is not active.",
-            action="A platform admin can tell you why, and make it active again.",
+            gettext("This account is not active."),
+            action=gettext("A platform admin can tell you why, and make it active again."),
         )
 
 
@@ -188,7 +203,9 @@ def _other_way_in(identity: SocialAccount) -> bool:
 
 def _refuse_other(claimed: Claimed) -> SocialAccount:
     raise SignInRefused(
-        "at_once", "Somebody is signing in with this address right now.", action="Sign in again in a moment."
+        "at_once",
+        gettext("Somebody is signing in with this address right now."),
+        action=gettext("Sign in again in a moment."),
     )
 
 

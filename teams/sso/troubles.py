@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from django.utils.translation import gettext_noop
+
 from portal.errors import Conflict, NotAllowed, PortalError, Unavailable
 
 
@@ -12,22 +14,24 @@ class ProviderAway(Unavailable):
 
     code = "provider_away"
     retryable = False  # the address of this page holds a code that is used up: the way begins at the front door
-    action = "Nothing was changed. Start again from the sign-in page in a minute."
+    action = gettext_noop("Nothing was changed. Start again from the sign-in page in a minute.")
 
 
 class WayLost(PortalError):
     """An answer of a provider to something this browser has not asked, or asked too long ago."""
 
     code, status = "sign_in_lost", HTTPStatus.BAD_REQUEST
-    message = "This sign-in was not begun in this browser, or more than ten minutes ago."
-    action = "Start again from the sign-in page. Cookies have to be allowed for this site."
+    message = gettext_noop("This sign-in was not begun in this browser, or more than ten minutes ago.")
+    action = gettext_noop("Start again from the sign-in page. Cookies have to be allowed for this site.")
 
 
 class SignInStopped(NotAllowed):
     """The person, or the provider, said no."""
 
     code, right = "sign_in_stopped", "sign_in"
-    action = "You are not signed in. Start again from the sign-in page, or ask who runs the provider for access."
+    action = gettext_noop(
+        "You are not signed in. Start again from the sign-in page, or ask who runs the provider for access."
+    )
 
 
 class SignInRefused(NotAllowed):
@@ -42,5 +46,5 @@ class SignInRefused(NotAllowed):
 
 class LastWayIn(Conflict):
     code = "last_way_in"
-    message = "This is your last way in."
-    action = "Set a password or connect another provider first."
+    message = gettext_noop("This is your last way in.")
+    action = gettext_noop("Set a password or connect another provider first.")

@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -70,9 +71,12 @@ def _go(request: HttpRequest, provider_id: str, process: str, next_url: str | No
 
 def _disconnect(request: SignedIn, pk: str) -> HttpResponse:
     if not (pk.isdecimal() and len(pk) < 20):
-        raise Invalid("There is no such act.")
+        raise Invalid(gettext("There is no such act."))
     identity = get_object_or_404(SocialAccount, pk=int(pk), user=request.user)
     provider = settings.SSO_PROVIDERS.get(identity.provider)
     identities.disconnect(identity, by=request.user)
-    messages.success(request, f"{provider.name if provider else identity.provider} is disconnected.")
+    messages.success(
+        request,
+        gettext("%(provider)s is disconnected.") % {"provider": provider.name if provider else identity.provider},
+    )
     return redirect("socialaccount_connections")

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext
 
 from portal.models import AuditEvent
 from portal.templatetags.ui import when
@@ -26,7 +27,7 @@ def act_words(event: AuditEvent) -> str:
     """What somebody did, to be read after their name: `ended team Search`."""
     facts = _Facts({name: value_words(value) for name, value in event.all_facts.items()}, target=event.target)
     if known := PHRASES.get(event.action):
-        return known.format_map(facts)
+        return gettext(known).format_map(facts).removesuffix(".")  # a reason ends as people end sentences
     return f"{event.action.replace('.', ' ').replace('_', ' ')}: {event.target}"
 
 
@@ -39,7 +40,7 @@ def act_details(event: AuditEvent) -> list[tuple[str, str, str]]:
         old, new = _mapping(before), _mapping(after)
         rows = [(_said(name), _new(new, name), value_words(old.get(name))) for name in {**old, **new}]
     elif before is not None or after is not None:
-        rows = [("Now" if before is not None else "Set to", value_words(after), value_words(before))]
+        rows = [(gettext("Now") if before is not None else gettext("Set to"), value_words(after), value_words(before))]
     others = {name: value for name, value in event.all_facts.items() if name not in {"before", "after"}}
     return rows + [(_said(name), value_words(value), "") for name, value in others.items()]
 
@@ -48,13 +49,15 @@ def act_details(event: AuditEvent) -> list[tuple[str, str, str]]:
 def value_words(value: Any) -> str:
     """A fact as text; times as elsewhere on the pages."""
     if value is None or value == "":
-        return "none"
+        return gettext("none")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return gettext("yes") if value else gettext("no")
     if isinstance(value, Mapping):
-        return ", ".join(f"{_said(name).lower()} {value_words(each)}" for name, each in value.items()) or "none"
+        return ", ".join(f"{_said(name).lower()} {value_words(each)}" for name, each in value.items()) or gettext(
+            "none"
+        )
     if isinstance(value, list):
-        return ", ".join(value_words(each) for each in value) or "none"
+        return ", ".join(value_words(each) for each in value) or gettext("none")
     if isinstance(value, str) and len(value) > 18 and value[10:11] == "T":
         try:
             return f"{when(datetime.fromisoformat(value))} UTC"

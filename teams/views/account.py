@@ -28,10 +28,13 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.errors import Invalid
+from portal.languages import LANGUAGES
 from portal.templatetags.ui import count
 from teams import mfa, sessions
 from teams.access import require_fresh
@@ -56,6 +59,7 @@ def account(request: SignedIn) -> HttpResponse:
         ],
         "known_at": _providers_of(user),
         "may_use_password": passwords.may_use(user),
+        "languages": LANGUAGES.items(),
     }
     return render(request, "account/account.html", context)
 
@@ -72,7 +76,7 @@ def end_session(request: SignedIn, pk: int) -> HttpResponse:
     if session.session_key == request.session.session_key:
         return redirect("account_logout")
     sessions.end(session, by=request.user)
-    messages.success(request, f"{sessions.browser_of(session)} is signed out.")
+    messages.success(request, gettext("%(browser)s is signed out.") % {"browser": sessions.browser_of(session)})
     return redirect("account")
 
 
@@ -80,7 +84,9 @@ def end_session(request: SignedIn, pk: int) -> HttpResponse:
 @require_POST
 def end_other_sessions(request: SignedIn) -> HttpResponse:
     ended = sessions.end_others(request.user, but=request.session.session_key)
-    messages.success(request, f"{count(ended, 'other session').capitalize()} signed out.")
+    messages.success(
+        request, gettext("%(sessions)s signed out.") % {"sessions": capfirst(count(ended, "other session"))}
+    )
     return redirect("account")
 
 
@@ -165,7 +171,7 @@ def _readable(request: HttpRequest) -> None:
     except json.JSONDecodeError:
         pass
     except (ValueError, RecursionError):  # a number of thousands of digits; nested beyond all measure
-        raise Invalid(details={"credential": "This is no answer of a passkey."}) from None
+        raise Invalid(details={"credential": gettext("This is no answer of a passkey.")}) from None
 
 
 def written(view: View) -> View:

@@ -15,11 +15,12 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.errors import Invalid, NotAllowed, PortalError
-from portal.templatetags.ui import when
+from portal.templatetags.ui import amid, when
 from portal.ui import sent
 from teams.access import require
 from teams.forms.invitations import NewAccountForm
@@ -74,24 +75,32 @@ def change(request: SignedIn, slug: str, pk: UUID) -> HttpResponse:
     try:
         if request.POST.get("act") == "resend":
             again = invitations.resend(invitation, by=request.user)
-            until = f"the link is good until {when(again.expires_at)} UTC"
-            messages.success(request, f"Sent to {again.email} again; {until}.")
+            said = gettext("Sent to %(email)s again; the link is good until %(moment)s UTC.")
+            messages.success(request, said % {"email": again.email, "moment": when(again.expires_at)})
         elif request.POST.get("act") == "withdraw":
             invitations.withdraw(invitation, by=request.user)
-            messages.success(request, f"The invitation of {invitation.email} is withdrawn; its link opens nothing.")
+            messages.success(
+                request,
+                gettext("The invitation of %(email)s is withdrawn; its link opens nothing.")
+                % {"email": invitation.email},
+            )
         else:
-            raise Invalid("There is no such act.")
+            raise Invalid(gettext("There is no such act."))
     except NotAllowed:
         raise
     except PortalError as error:
         messages.error(request, f"{error.message} {error.action}")
-    return redirect("teams:team", team.slug)
+    return redirect("teams:members", team.slug)
 
 
 def _join(request: HttpRequest, ticket: str, person: User) -> HttpResponse:
     membership = invitations.accept(ticket, by=person)
     del request.session[WAITS]
-    messages.success(request, f"You are in {membership.team} now, as {membership.get_role_display().lower()}.")
+    messages.success(
+        request,
+        gettext("You are in %(team)s now, as %(role)s.")
+        % {"team": membership.team, "role": amid(membership.get_role_display())},
+    )
     return redirect("teams:team", membership.team.slug)
 
 

@@ -10,11 +10,13 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from portal.paging import Stretch, stretch_of
 from portal.templatetags.ui import count
-from portal.ui import page_of, sent
+from portal.ui import sent
 from teams.access import require, require_fresh
 from teams.forms.mappings import ClaimsForm, MappingForm
 from teams.gifts import Gift, of_gone_providers
@@ -30,7 +32,8 @@ TROUBLED = 50  # people in the list of unreadable claims, the latest; and of wha
 @require_GET
 def mapping_list(request: SignedIn) -> HttpResponse:
     require(request.user, Can.SEE_PLATFORM)
-    page = page_of(request, GroupMapping.objects.select_related("team"))
+    rows = GroupMapping.objects.select_related("team")
+    page: Stretch[Any] = stretch_of(request, rows, "value", "source", "pk", counted=True)
     names, people = mappings.sources(), mappings.people_by_mapping(page)
     for mapping in page:
         mapping.people = people[mapping.pk]
@@ -58,7 +61,7 @@ def new_mapping(request: SignedIn) -> HttpResponse:
     form = MappingForm(sent(request), initial={"value": request.GET.get("group", "")})
     if request.method == "POST" and (made := form.hand_to(mappings.add_mapping, by=request.user)):
         mapping, applied = made
-        messages.success(request, f"{mapping.value} is mapped.")
+        messages.success(request, gettext("%(group)s is mapped.") % {"group": mapping.value})
         _tell(request, applied)
         return redirect("mappings:list")
     return render(request, "teams/mappings/form.html", {"form": form}, status=form.status)
@@ -72,7 +75,7 @@ def remove_mapping(request: SignedIn, pk: int) -> HttpResponse:
     mapping = get_object_or_404(GroupMapping.objects.select_related("team"), pk=pk)
     if request.method == "POST":
         applied = mappings.remove_mapping(mapping, by=request.user)
-        messages.success(request, f"{mapping.value} gives this no more.")
+        messages.success(request, gettext("%(group)s gives this no more.") % {"group": mapping.value})
         _tell(request, applied)
         return redirect("mappings:list")
     context = {"mapping": mapping, "reach": mappings.reach(mapping)}
@@ -85,7 +88,7 @@ def apply_mappings(request: SignedIn) -> HttpResponse:
     """Bring everybody to what the mappings say now."""
     applied = mappings.apply_all(by=request.user)
     if not (applied.people or applied.held or applied.left):
-        messages.info(request, "Everybody has what the mappings give.")
+        messages.info(request, gettext("Everybody has what the mappings give."))
     _tell(request, applied)
     return redirect("mappings:list")
 
@@ -111,10 +114,18 @@ def try_claims(request: SignedIn) -> HttpResponse:
 def _tell(request: SignedIn, applied: mappings.Applied) -> None:
     if applied.people:
         said = count(applied.people, "person has,people have")
-        messages.success(request, f"{capfirst(said)} other roles now.")
+        messages.success(request, gettext("%(people)s other roles now.") % {"people": capfirst(said)})
     if applied.held:
         said = count(applied.held, "removal waits,removals wait")
-        messages.warning(request, f"{capfirst(said)} for a decision under Operations: that were too many at once.")
+        messages.warning(
+            request,
+            gettext("%(removals)s for a decision under Operations: that were too many at once.")
+            % {"removals": capfirst(said)},
+        )
     if applied.left:
         said = count(applied.left, "person was,people were")
-        messages.warning(request, f"The time was over before {said} reached. Apply the mappings again for the rest.")
+        messages.warning(
+            request,
+            gettext("The time was over before %(people)s reached. Apply the mappings again for the rest.")
+            % {"people": said},
+        )

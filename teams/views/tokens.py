@@ -12,11 +12,13 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
+from portal.paging import stretch_of
 from portal.templatetags.ui import count
-from portal.ui import page_of, sent
+from portal.ui import sent
 from teams.access import require, require_fresh
 from teams.forms.tokens import TokenForm
 from teams.models import ApiToken, User
@@ -33,8 +35,9 @@ def token_list(request: SignedIn) -> HttpResponse:
     living = Q(expires_at__gt=now, ended_at=None)
     counts = mine.order_by().aggregate(live=Count("pk", filter=living), ended=Count("pk", filter=~living))
     state = "ended" if request.GET.get("state") == "ended" else "live"
-    shown = mine.filter(living).order_by("expires_at") if state == "live" else mine.exclude(living)
-    page = page_of(request, shown.select_related("parent"))
+    shown = mine.filter(living) if state == "live" else mine.exclude(living)
+    order = ("expires_at", "pk") if state == "live" else ("-created_at", "-pk")
+    page = stretch_of(request, shown.select_related("parent"), *order)
     return render(request, "teams/tokens/list.html", {"page": page, "state": state, "counts": counts})
 
 
@@ -64,8 +67,10 @@ def end_token(request: SignedIn, pk: UUID) -> HttpResponse:
     back = tokens.page_of(token.owner)
     if request.method == "POST":
         ended = tokens.end_token(token, by=request.user)
-        others = f", with {count(ended - 1, 'token')} that it made" if ended > 1 else ""
-        messages.success(request, f"{token} is ended{others}: calls with it answer 401 now.")
+        named = {"token": token, "others": count(ended - 1, "token")}
+        alone = gettext("%(token)s is ended: calls with it answer 401 now.") % named
+        with_more = gettext("%(token)s is ended, with %(others)s that it made: calls with it answer 401 now.") % named
+        messages.success(request, with_more if ended > 1 else alone)
         return redirect(back)
     return render(request, "teams/tokens/end.html", {"token": token, "back": back, "below": tokens.below(token)})
 
