@@ -41,6 +41,7 @@ class LeaseAdmin(ReadOnlyAdmin):
 class IntentAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "gateway", "due_at", "attempts", "last_error", "issuing")
     list_filter = ("gateway", "kind")
+    list_select_related = ("gateway", "version", "team")
 
 
 @admin.register(Finding)

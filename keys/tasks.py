@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from keys.services import intents, leases, prune, reconcile, reminders, spend
+from keys.services import advice, intents, leases, prune, reconcile, reminders, requests, spend, statements
 from portal.sweeps import last_succeeded, sweep
 from teams.services import tokens
 
@@ -36,6 +36,12 @@ def end_leases() -> dict[str, int]:
 
 
 @sweep
+def look_after_requests() -> dict[str, int]:
+    """Remind, escalate and lapse requests; take back the rises whose time is over."""
+    return requests.look_after()
+
+
+@sweep
 def remind() -> dict[str, int]:
     """Tell holders 7, 3 and 1 days before a key ends, and owners 7 and 1 days before an API token expires."""
     return {"letters": reminders.remind(), "tokens": tokens.announce_ends()}
@@ -51,6 +57,18 @@ def sync_spend() -> dict[str, int]:
 def reconcile_gateways() -> dict[str, int]:
     """Compare each gateway with our books once a day, and at once where somebody asked."""
     return reconcile.run_due()
+
+
+@sweep
+def look_for_advice() -> dict[str, int]:
+    """Look for keys and key roles that have more than they use."""
+    return advice.look()
+
+
+@sweep
+def close_statements() -> dict[str, int]:
+    """Freeze the statements of months that have settled."""
+    return {"closed": statements.close_due()}
 
 
 @sweep

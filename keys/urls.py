@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from django.urls import path
 
-from keys.views import acts, endings, gateways, home, issue, leases, leaving, many, people, roles, sandbox
+from keys.views import (
+    acts,
+    advice,
+    dashboards,
+    endings,
+    exports,
+    find,
+    gallery,
+    gateways,
+    home,
+    issue,
+    leases,
+    leaving,
+    many,
+    people,
+    requests,
+    rises,
+    roles,
+    sandbox,
+    statements,
+    why,
+)
+from keys.views import key_list as every_key
 from keys.views import service_accounts as machines
 from keys.views.operations import departures, findings, overview, proposals, unmanaged
 from keys.views.operations import gateway as one_gateway
@@ -12,8 +34,14 @@ from keys.views.operations import gateway as one_gateway
 app_name = "keys"
 urlpatterns = [
     path("", home.my_keys, name="home"),
+    path("find/", find.find, name="find"),
+    path("gallery/", gallery.gallery, name="gallery"),
+    path("keys/", every_key.key_list, name="list"),
     path("keys/new/", issue.new_key, name="issue"),
-    path("keys/revoke/", many.revoke_many, name="revoke_many"),
+    path("keys/revoke/", many.act_on_many, {"act": "revoke"}, name="revoke_many"),
+    path("keys/pause/", many.act_on_many, {"act": "pause"}, name="pause_many"),
+    path("keys/resume/", many.act_on_many, {"act": "resume"}, name="resume_many"),
+    path("keys/renew/", many.act_on_many, {"act": "renew"}, name="renew_many"),
     path("keys/<uuid:pk>/", leases.lease_page, name="lease"),
     path("keys/<uuid:pk>/renew/", acts.renew_key, name="renew"),
     path("keys/<uuid:pk>/rotate/", acts.rotate_key, name="rotate"),
@@ -21,6 +49,17 @@ urlpatterns = [
     path("keys/<uuid:pk>/pause/", acts.pause_key, name="pause"),
     path("keys/<uuid:pk>/resume/", acts.resume_key, name="resume"),
     path("keys/<uuid:pk>/revoke/", acts.revoke_key, name="revoke"),
+    path("keys/<uuid:pk>/rise/", rises.rise, name="rise"),
+    path("requests/", requests.inbox, name="requests"),
+    path("requests/<uuid:pk>/", requests.request_page, name="request"),
+    path("requests/<uuid:pk>/approve/", requests.approve_request, name="request_approve"),
+    path("requests/<uuid:pk>/deny/", requests.deny_request, name="request_deny"),
+    path("requests/<uuid:pk>/cancel/", requests.cancel_request, name="request_cancel"),
+    path("requests/<uuid:pk>/say/", requests.say_to_request, name="request_say"),
+    path("requests/<uuid:pk>/claim/", requests.claim_request, name="request_claim"),
+    path("why/", why.why, name="why"),
+    path("advice/", advice.advice_list, name="advice"),
+    path("advice/<int:pk>/", advice.advice, name="advice_one"),
     path("roles/", roles.role_list, name="roles"),
     path("roles/new/", roles.new_role, name="role_new"),
     path("roles/<int:pk>/", roles.role_page, name="role"),
@@ -49,6 +88,15 @@ urlpatterns = [
         machines.end_service_account,
         name="service_account_end",
     ),
+    path("platform/", dashboards.platform_page, name="platform"),
+    path("platform/<slug:what>.csv", exports.platform, name="platform_csv"),
+    path("teams/<slug:slug>/spend/", dashboards.team_spend, name="team_spend"),
+    path("teams/<slug:slug>/spend/<slug:what>.csv", exports.team_spend, name="team_spend_csv"),
+    path("teams/<slug:slug>/statements/", statements.of_team, name="team_statements"),
+    path("teams/<slug:slug>/statements/<str:month>/", statements.page, name="statement"),
+    path("teams/<slug:slug>/statements/<str:month>/<slug:kind>/", statements.export, name="statement_export"),
+    path("statements/", statements.of_month, name="statements"),
+    path("statements/export/<slug:kind>/", statements.export_month, name="statements_export"),
     path("gateways/", gateways.gateway_list, name="gateways"),
     path("gateways/new/", gateways.new_gateway, name="gateway_new"),
     path("gateways/<int:pk>/", gateways.gateway_page, name="gateway"),

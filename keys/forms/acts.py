@@ -7,6 +7,8 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from keys.models import Lease
 from keys.services.leases import REPLACE, heirs
@@ -23,8 +25,8 @@ class ReasonForm(DeskForm):
     reason = forms.CharField(
         required=False,
         max_length=200,
-        label="Why?",
-        help_text="Stays in the history.",
+        label=_("Why?"),
+        help_text=_("Stays in the history."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 
@@ -35,19 +37,22 @@ class ReasonForm(DeskForm):
 class RenewForm(DeskForm):
     """How long a key shall live from now."""
 
-    ttl = LifetimeField(label="TTL")
+    ttl = LifetimeField(label=_("TTL"))
 
     def __init__(self, *args: Any, lease: Lease, **kwargs: Any) -> None:
         longest = lease.role.default_ttl
         super().__init__(*args, initial={"ttl": longest}, **kwargs)
         field = self.fields["ttl"]
-        field.help_text = f"From now, like 36h or 10d. {lease.role} gives {field.prepare_value(longest)} at a time."
+        field.help_text = gettext("From now, like 36h or 10d. %(role)s gives %(longest)s at a time.") % {
+            "role": lease.role,
+            "longest": field.prepare_value(longest),
+        }
 
 
 class TransferForm(DeskForm):
     """Whom the key is handed over to."""
 
-    to = forms.ChoiceField(label="To whom?", help_text="Of this team, and may hold keys there.")
+    to = forms.ChoiceField(label=_("To whom?"), help_text=_("Of this team, and may hold keys there."))
 
     def __init__(self, *args: Any, lease: Lease, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,7 +60,7 @@ class TransferForm(DeskForm):
         self.fields["to"].choices = self._choices  # type: ignore[attr-defined]  # read only where it is shown
 
     def _choices(self) -> list[tuple[str, str]]:
-        return [("", "Choose"), *((str(user.pk), _called(user)) for user in heirs(self.lease))]
+        return [("", gettext("Choose")), *((str(user.pk), _called(user)) for user in heirs(self.lease))]
 
     def fields_given(self) -> dict[str, Any]:
         wanted = self.cleaned_data["to"]
@@ -63,22 +68,22 @@ class TransferForm(DeskForm):
 
 
 def _called(user: User) -> str:
-    return f"{user}, service account" if user.kind == User.Kind.SERVICE else str(user)
+    return gettext("%(user)s, service account") % {"user": user} if user.kind == User.Kind.SERVICE else str(user)
 
 
 class RotateForm(DeskForm):
     """When the old secret ends. `replaces`: the version that the form was drawn for, so that it rotates only once."""
 
     grace = forms.ChoiceField(
-        label="The old secret ends",
-        choices=[("24h", "in 24 hours"), ("1h", "in 1 hour"), ("now", "now"), (ON_A_DAY, "on a date")],
+        label=_("The old secret ends"),
+        choices=[("24h", _("in 24 hours")), ("1h", _("in 1 hour")), ("now", _("now")), (ON_A_DAY, _("on a date"))],
         widget=forms.RadioSelect,
         initial="24h",
     )
     day = forms.DateField(
         required=False,
-        label="Its last day",
-        help_text="It ends at 24:00 UTC, and never later than the key itself.",
+        label=_("Its last day"),
+        help_text=_("It ends at 24:00 UTC, and never later than the key itself."),
         widget=forms.DateInput(attrs={"type": "date", "autocomplete": "off"}, format="%Y-%m-%d"),
     )
     replaces = forms.IntegerField(widget=forms.HiddenInput)
@@ -94,9 +99,9 @@ class RotateForm(DeskForm):
         if found.get("grace") == ON_A_DAY and "day" not in self.errors:
             day = found.get("day")
             if day is None:
-                self.add_error("day", "Choose the day.")
+                self.add_error("day", gettext("Choose the day."))
             elif self._end_of(day) <= timezone.now():
-                self.add_error("day", "This day is over. To end the old secret now, choose that.")
+                self.add_error("day", gettext("This day is over. To end the old secret now, choose that."))
         return found
 
     def fields_given(self) -> dict[str, Any]:

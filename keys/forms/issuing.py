@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from keys.forms.choices import ALL, OTHER, SOME
-from keys.models import KeyRole
+from keys.models import Approval, KeyRole
 from keys.services.terms import Ask
 from portal.forms import DeskForm, MoneyField
 from portal.litellm import format_duration, parse_duration
@@ -27,30 +30,35 @@ class NarrowForm(DeskForm):
     name = forms.CharField(
         required=False,
         max_length=80,
-        label="Name",
-        help_text="You see it in lists. It need not be unique.",
+        label=_("Name"),
+        help_text=_("You see it in lists. It need not be unique."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     purpose = forms.CharField(
         required=False,
         max_length=300,
-        label="What for?",
-        help_text="For you, and for whoever looks after the keys of the team.",
+        label=_("What for?"),
+        help_text=_("For you, and for whoever looks after the keys of the team."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    ttl = forms.CharField(label="How long?")
-    ttl_other = forms.CharField(required=False, label="Another time")
-    max_budget = MoneyField(required=False, min_value=0, max_digits=12, decimal_places=4, label="Budget")
+    ttl = forms.CharField(label=_("How long?"))
+    ttl_other = forms.CharField(required=False, label=_("Another time"))
+    max_budget = MoneyField(required=False, min_value=0, max_digits=12, decimal_places=4, label=_("Budget"))
     which = forms.CharField(required=False)
-    models = forms.MultipleChoiceField(required=False, label="Models", widget=forms.CheckboxSelectMultiple)
+    models = forms.MultipleChoiceField(required=False, label=_("Models"), widget=forms.CheckboxSelectMultiple)
 
     def __init__(self, data: Any, *, role: KeyRole) -> None:
         super().__init__(data)
         self.role = role
+        if role.excess or role.approval != Approval.AUTO:
+            self.fields["purpose"].help_text = gettext("Needed where somebody has to decide: they read it.")
+        seen = [name for name in role.gateway.models_seen if "*" not in name]  # it may list patterns, like openai/*
         self.names = list(role.gateway.models_seen) if role.all_models else list(role.models)
+        self.others = [name for name in seen if name not in self.names] if role.excess else []
+        known = self.names + self.others
         chosen = data.getlist("models")
-        unknown = [name for name in chosen if name not in self.names]  # refused by the service, with its reason
-        self.fields["models"].choices = [(name, name) for name in self.names + unknown]  # type: ignore[attr-defined]
+        unknown = [name for name in chosen if name not in known]  # refused by the service, with its reason
+        self.fields["models"].choices = [(name, name) for name in known + unknown]  # type: ignore[attr-defined]
 
     @staticmethod
     def defaults(role: KeyRole) -> dict[str, list[str]]:
@@ -64,15 +72,32 @@ class NarrowForm(DeskForm):
         }
 
     @property
-    def ttls(self) -> list[tuple[str, timedelta, Any]]:
-        """Lifetimes to choose from, with when each would end; the role's own is the last."""
+    def ttls(self) -> list[tuple[str, timedelta, datetime, bool]]:
+        """Lifetimes to choose from, with when each would end, and whether it is more than the role gives."""
         longest, now = self.role.default_ttl, timezone.now()
         shorter = [ttl for ttl in USUAL_TTLS if ttl < longest]
-        return [(format_duration(ttl), ttl, now + ttl) for ttl in [*shorter[-5:], longest]]
+        most = self.role.gateway.max_ttl if self.role.excess else longest
+        longer = [ttl for ttl in USUAL_TTLS if longest < ttl <= most]
+        offered = [*shorter[-5:], longest, *longer[:2]]
+        return [(format_duration(ttl), ttl, now + ttl, ttl > longest) for ttl in offered]
 
     @property
     def picked_other(self) -> bool:
-        return self["ttl"].value() not in {value for value, _, _ in self.ttls}
+        return self["ttl"].value() not in {value for value, *_ in self.ttls}
+
+    @property
+    def inside(self) -> Iterator[Any]:
+        """The boxes of the models that the role gives, and of what was sent beside any list."""
+        return (box for box in self["models"] if box.data["value"] not in self.others)
+
+    @property
+    def outside(self) -> list[Any]:
+        """The boxes of the other models that the gateway lists, which somebody has to decide about."""
+        return [box for box in self["models"] if box.data["value"] in self.others]
+
+    @property
+    def asks_outside(self) -> bool:
+        return any(box.data["selected"] for box in self.outside)
 
     @property
     def other_value(self) -> str:

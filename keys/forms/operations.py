@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from keys.models import KeyRole, UnmanagedKey
 from keys.services.errors import HolderLeft, RoleEnded
@@ -23,8 +25,8 @@ class WhyForm(DeskForm):
 
     reason = forms.CharField(
         max_length=200,
-        label="Why?",
-        help_text="Stays in the history.",
+        label=_("Why?"),
+        help_text=_("Stays in the history."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 
@@ -33,33 +35,36 @@ class RoleChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
     """Key roles, each with the teams it is open to."""
 
     def label_from_instance(self, obj: Any) -> str:
-        teams = ", ".join(team.name for team in obj.teams.all()) or "no team"
-        return f"{obj} (open to {'all teams' if obj.all_teams else teams})"
+        teams = ", ".join(team.name for team in obj.teams.all()) or gettext("no team")
+        return gettext("%(role)s (open to %(teams)s)") % {
+            "role": obj,
+            "teams": gettext("all teams") if obj.all_teams else teams,
+        }
 
 
 class ImportForm(DeskForm):
     """Whose lease a key of the gateway becomes."""
 
-    team = forms.ModelChoiceField(Team.objects.none(), label="Team", empty_label="Choose a team")
+    team = forms.ModelChoiceField(Team.objects.none(), label=_("Team"), empty_label=_("Choose a team"))
     holder = forms.CharField(
         max_length=254,
-        label="Holder",
-        help_text="The e-mail address of a member, or the name of a service account of the team.",
+        label=_("Holder"),
+        help_text=_("The e-mail address of a member, or the name of a service account of the team."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
     )
-    role = RoleChoice(KeyRole.objects.none(), label="Key role", empty_label="Choose a key role")
+    role = RoleChoice(KeyRole.objects.none(), label=_("Key role"), empty_label=_("Choose a key role"))
     name = forms.CharField(
         max_length=80,
         required=False,
-        label="Name",
-        help_text="As it is shown here. Empty: its alias.",
+        label=_("Name"),
+        help_text=_("As it is shown here. Empty: its alias."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    ttl = LifetimeField(required=False, label="TTL", help_text="How long it lives from now, like 24h or 30d.")
+    ttl = LifetimeField(required=False, label=_("TTL"), help_text=_("How long it lives from now, like 24h or 30d."))
     take_over = forms.BooleanField(
         required=False,
-        label="Take it over from the other Keydesk",
-        help_text="Both will act on it: what one ends, pauses or changes, the other finds changed.",
+        label=_("Take it over from the other Keydesk"),
+        help_text=_("Both will act on it: what one ends, pauses or changes, the other finds changed."),
     )
 
     def __init__(self, data: Any = None, *, key: UnmanagedKey) -> None:
@@ -68,8 +73,8 @@ class ImportForm(DeskForm):
         roles: Any = self.fields["role"]
         teams.queryset = Team.objects.filter(ended_at=None)
         roles.queryset = KeyRole.objects.filter(gateway=key.gateway_id, ended_at=None).prefetch_related("teams")
-        own = "its own end there stays" if key.expires_at else "the TTL of the key role"
-        self.fields["ttl"].help_text += f" Empty: {own}."
+        own = gettext("its own end there stays") if key.expires_at else gettext("the TTL of the key role")
+        self.fields["ttl"].help_text += " " + gettext("Empty: %(own)s.") % {"own": own}
         if not key.instance:
             del self.fields["take_over"]
 
@@ -79,7 +84,10 @@ class ImportForm(DeskForm):
         if team and named:
             found["holder"] = _holder(team, named)
             if found["holder"] is None:
-                self.add_error("holder", f"Nobody here has this address, and {team} has no such service account.")
+                self.add_error(
+                    "holder",
+                    gettext("Nobody here has this address, and %(team)s has no such service account.") % {"team": team},
+                )
         return found
 
     def blame(self, error: PortalError) -> None:

@@ -9,9 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from keys.forms.choices import ALL, SOME
-from keys.models import Gateway, KeyRole
+from keys.models import Approval, Decider, Gateway, KeyRole
 from keys.services.terms import worst_ceiling
 from portal.forms import DeskForm, LifetimeField, MoneyField, WindowField
 from portal.litellm import format_duration
@@ -27,25 +29,31 @@ class RoleForm(DeskForm):
 
     name = forms.CharField(
         max_length=60,
-        label="Name",
-        help_text="Lower case, like coding or nightly-batch. People choose by it.",
+        label=_("Name"),
+        help_text=_("Lower case, like coding or nightly-batch. People choose by it."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
     )
     description = forms.CharField(
-        max_length=200, required=False, label="What is it for?", help_text="One sentence for whoever chooses."
+        max_length=200,
+        required=False,
+        label=_("What is it for?"),
+        help_text=_("One sentence for whoever chooses."),
     )
-    gateway = forms.ModelChoiceField(Gateway.objects.none(), label="Gateway", empty_label=None)
+    gateway = forms.ModelChoiceField(Gateway.objects.none(), label=_("Gateway"), empty_label=None)
     which = forms.ChoiceField(
-        choices=[(SOME, "Only the models named here"), (ALL, "All models of the gateway, also those added later")],
-        label="Which models?",
+        choices=[
+            (SOME, _("Only the models named here")),
+            (ALL, _("All models of the gateway, also those added later")),
+        ],
+        label=_("Which models?"),
         widget=forms.RadioSelect,
         initial=SOME,
     )
-    models = forms.MultipleChoiceField(required=False, label="Models", widget=forms.CheckboxSelectMultiple)
+    models = forms.MultipleChoiceField(required=False, label=_("Models"), widget=forms.CheckboxSelectMultiple)
     more_models = forms.CharField(
         required=False,
-        label="More models",
-        help_text="Names or patterns that the gateway does not list, like openai/*. Parted by spaces.",
+        label=_("More models"),
+        help_text=_("Names or patterns that the gateway does not list, like openai/*. Parted by spaces."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     max_budget = MoneyField(
@@ -54,39 +62,73 @@ class RoleForm(DeskForm):
         max_digits=12,
         decimal_places=4,
         initial=Decimal(20),
-        label="Budget of each key",
-        help_text="Empty: no limit of its own; then only the budget of the team stops it.",
+        label=_("Budget of each key"),
+        help_text=_("Empty: no limit of its own; then only the budget of the team stops it."),
     )
-    budget_duration = WindowField(initial="1mo", label="The budget is for", help_text="Windows start at 00:00 UTC.")
-    ttl = LifetimeField(required=False, label="TTL", help_text="How long a key lives, like 24h or 30d.")
+    budget_duration = WindowField(
+        initial="1mo", label=_("The budget is for"), help_text=_("Windows start at 00:00 UTC.")
+    )
+    ttl = LifetimeField(required=False, label=_("TTL"), help_text=_("How long a key lives, like 24h or 30d."))
     max_ttl = LifetimeField(
-        required=False, label="Max TTL", help_text="No key lives longer than this, counted from its issue."
+        required=False,
+        label=_("Max TTL"),
+        help_text=_("No key lives longer than this, counted from its issue."),
     )
-    rpm_limit = forms.IntegerField(required=False, min_value=1, label="Requests a minute")
-    tpm_limit = forms.IntegerField(required=False, min_value=1, label="Tokens a minute")
-    max_parallel_requests = forms.IntegerField(required=False, min_value=1, label="Requests at the same time")
+    rpm_limit = forms.IntegerField(required=False, min_value=1, label=_("Requests a minute"))
+    tpm_limit = forms.IntegerField(required=False, min_value=1, label=_("Tokens a minute"))
+    max_parallel_requests = forms.IntegerField(required=False, min_value=1, label=_("Requests at the same time"))
     max_live_keys = forms.IntegerField(
-        required=False, min_value=1, label="Live keys for each person", help_text="Empty: as many as they like."
+        required=False,
+        min_value=1,
+        label=_("Live keys for each person"),
+        help_text=_("Empty: as many as they like."),
     )
     who = forms.ChoiceField(
-        choices=[(ALL, "All teams"), (SOME, "Only these")],
-        label="Who may use it?",
+        choices=[(ALL, _("All teams")), (SOME, _("Only these"))],
+        label=_("Who may use it?"),
         widget=forms.RadioSelect,
         initial=SOME,
     )
     teams = forms.ModelMultipleChoiceField(
-        Team.objects.all(), required=False, label="Teams", widget=forms.CheckboxSelectMultiple
+        Team.objects.all(), required=False, label=_("Teams"), widget=forms.CheckboxSelectMultiple
+    )
+    approval = forms.ChoiceField(
+        choices=Approval.choices,
+        label=_("Who decides about a key?"),
+        help_text=_("Nobody ever decides about their own."),
+        widget=forms.RadioSelect,
+        initial=Approval.AUTO,
+    )
+    auto_ttl = LifetimeField(
+        required=False,
+        label=_("At once up to this TTL"),
+        help_text=_("Like 24h. Both are filled in, or neither."),
+    )
+    auto_budget = MoneyField(
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=4,
+        label=_("and this budget"),
+        help_text=_("A key at or below both needs no decision."),
+    )
+    excess = forms.ChoiceField(
+        choices=[("", _("Nobody: it is refused")), *Decider.choices],
+        required=False,
+        label=_("Who decides about more than the role gives?"),
+        help_text=_("Other models that the gateway lists, a longer TTL, a bigger budget; rises of a live key, too."),
+        widget=forms.RadioSelect,
     )
     alias_prefix = forms.CharField(
         max_length=30,
         required=False,
-        label="Alias prefix",
-        help_text="Their names on the gateway begin with it. Empty: the name of the role.",
+        label=_("Alias prefix"),
+        help_text=_("Their names on the gateway begin with it. Empty: the name of the role."),
     )
     metadata = forms.CharField(
         required=False,
-        label="Metadata",
-        help_text="Put on each key on the gateway; one name=value a line.",
+        label=_("Metadata"),
+        help_text=_("Put on each key on the gateway; one name=value a line."),
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
     )
 
@@ -117,6 +159,10 @@ class RoleForm(DeskForm):
             "tpm_limit",
             "max_parallel_requests",
             "max_live_keys",
+            "approval",
+            "auto_ttl",
+            "auto_budget",
+            "excess",
             "alias_prefix",
         )
         seen = set(role.gateway.models_seen)
@@ -140,7 +186,9 @@ class RoleForm(DeskForm):
 
     def _else(self, name: str) -> str:
         return (
-            f" Empty: as the gateway has it, {format_duration(getattr(self.chosen_gateway, name))}."
+            " "
+            + gettext("Empty: as the gateway has it, %(chosen_gateway)s.")
+            % {"chosen_gateway": format_duration(getattr(self.chosen_gateway, name))}
             if self.chosen_gateway
             else ""
         )
@@ -149,7 +197,7 @@ class RoleForm(DeskForm):
         lines = [line for line in self.cleaned_data["metadata"].splitlines() if line.strip()]
         pairs = [line.partition("=") for line in lines]
         if any(not name.strip() or not sign for name, sign, _ in pairs):
-            raise forms.ValidationError("Write one name=value a line.")
+            raise forms.ValidationError(gettext("Write one name=value a line."))
         return {name.strip(): value.strip() for name, _, value in pairs}
 
     def fields_given(self) -> dict[str, Any]:
@@ -163,6 +211,8 @@ class RoleForm(DeskForm):
         given["max_ttl"] = given["max_ttl"] or timedelta(0)
         if given["max_budget"] is None:
             given["budget_duration"] = ""
+        if given["approval"] == Approval.AUTO:
+            given |= {"auto_ttl": None, "auto_budget": None}  # everything is at once
         return given
 
     def draft(self) -> dict[str, Any]:

@@ -1,39 +1,62 @@
-"""What became of many keys that were to end."""
+"""What many keys are about to go through, and what became of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sized
+from typing import TYPE_CHECKING
 
 from django import template
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 
 from keys.models import State
-from keys.services.leases import Ending
+from portal.templatetags.ui import count, when
+
+if TYPE_CHECKING:
+    from keys.views.many import Result
 
 register = template.Library()
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    done: int
-    waiting: int
-    refused: int
+@register.simple_tag
+def to_act(act: str, leases: Sized) -> str:
+    """`Pause two keys`; where there is none, that there is nothing to do."""
+    keys = {"keys": count(leases, "key")}
+    if not leases:
+        return gettext("Nothing to do")
+    if act == "pause":
+        return gettext("Pause %(keys)s") % keys
+    if act == "resume":
+        return gettext("Resume %(keys)s") % keys
+    return gettext("Renew %(keys)s") % keys
 
 
 @register.simple_tag
-def tally(ended: Sequence[Ending]) -> Counts:
-    refused = sum(1 for each in ended if each.trouble)
-    waiting = sum(1 for each in ended if not each.trouble and each.lease.state == State.REVOKING)
-    return Counts(len(ended) - refused - waiting, waiting, refused)
+def acted(act: str, done: int, number: int) -> str:
+    """`Two keys of 3 ended`."""
+    said = {"keys": capfirst(count(done, "key")), "number": number}
+    if act == "revoke":
+        return gettext("%(keys)s of %(number)s ended") % said
+    if act == "pause":
+        return gettext("%(keys)s of %(number)s paused") % said
+    if act == "resume":
+        return gettext("%(keys)s of %(number)s resumed") % said
+    return gettext("%(keys)s of %(number)s renewed") % said
 
 
 @register.filter
-def result_words(ending: Ending) -> str:
-    """`ended, 14:07:02 UTC`; or that it is not yet effective; or why it was refused."""
-    if ending.trouble:
-        return f"{ending.trouble.message} {ending.trouble.action}"
-    lease = ending.lease
+def result_words(result: Result, act: str) -> str:
+    """`Ended; eu-prod confirmed it at 14:07:02 UTC.`; or that it is not yet effective; or why it was refused."""
+    lease, said = result.lease, {"gateway": str(result.lease.gateway)}
+    if result.trouble:
+        return result.trouble
     if lease.state == State.REVOKING:
-        return f"Not yet effective: {lease.gateway} has not confirmed it. Until then it may still answer."
-    at = f" at {lease.ended_at:%H:%M:%S} UTC" if lease.ended_at else ""
-    return f"Ended; {lease.gateway} confirmed it{at}."
+        return gettext("Not yet effective: %(gateway)s has not confirmed it. Until then it may still answer.") % said
+    if lease.is_pending:
+        return gettext("Not yet effective: %(gateway)s has not confirmed it. Keydesk keeps trying.") % said
+    if act == "revoke" and lease.ended_at:
+        said["at"] = f"{lease.ended_at:%H:%M:%S}"
+        return gettext("Ended; %(gateway)s confirmed it at %(at)s UTC.") % said
+    if act == "renew":
+        return gettext("Renewed; it ends %(at)s UTC.") % {"at": when(lease.expires_at)}
+    return gettext("Done; %(gateway)s confirmed it.") % said

@@ -4,37 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext_lazy as _
 
+from keys.models import Advice
+from keys.templatetags.told import retold
 from portal.templatetags.ui import budget, money, rough, when
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 register = template.Library()
 Facts = dict[str, Any]
 
 REASONS = {
-    "asked": "revoked by hand",
-    "expired": "its time was over",
-    "holder left": "its holder left the team or was deactivated",
-    "role ended": "its key role was ended",
-    "team ended": "its team was ended",
-    "gone from the gateway": "somebody deleted it on the gateway itself",
+    "asked": _("revoked by hand"),
+    "expired": _("its time was over"),
+    "holder left": _("its holder left the team or was deactivated"),
+    "role ended": _("its key role was ended"),
+    "team ended": _("its team was ended"),
+    "gone from the gateway": _("somebody deleted it on the gateway itself"),
 }
-OURS = {"finding": "Difference", "intent": "Promise", "key": ""}  # what stands before a verb that we do not know
+OURS = {"finding": _("Difference"), "intent": _("Promise"), "key": ""}  # stands before a verb that we do not know
 
 
 @register.filter
 def end_words(lease: Any) -> str:
     """Why a lease ended."""
-    return REASONS.get(lease.end_reason, lease.end_reason) or "not said"
+    return str(REASONS.get(lease.end_reason, lease.end_reason)) or gettext("not said")
 
 
 @register.filter
 def pause_words(lease: Any) -> str:
     """Why a lease is paused; nothing where nobody said more than that."""
     reason = str(lease.pause_reason)
-    return "" if reason in {"", "asked"} else REASONS.get(reason, f"“{reason}”")
+    return "" if reason in {"", "asked"} else _reason(reason)
+
+
+def _reason(reason: str) -> str:
+    return str(REASONS[reason]) if reason in REASONS else gettext("“%(words)s”") % {"words": retold(reason)}
 
 
 @register.filter
@@ -42,14 +53,14 @@ def event_words(event: Any) -> str:
     """One act as a sentence."""
     if known := SAID.get(event.action):
         return known(event.all_facts)
-    noun, _, verb = str(event.action).rpartition(".")
+    noun, _dot, verb = str(event.action).rpartition(".")
     return f"{OURS.get(noun, noun)} {verb}".replace("_", " ").strip().capitalize()
 
 
 def _because(facts: Facts, plain: str = "asked") -> str:
     """What was given as the reason, after a colon; nothing when nobody said more than that."""
     reason = str(facts.get("reason") or "")
-    return "" if reason in {"", plain} else f": {REASONS.get(reason, f'“{reason}”')}"
+    return "" if reason in {"", plain} else f": {_reason(reason)}"
 
 
 def _moment(facts: Facts, name: str) -> datetime | None:
@@ -60,76 +71,167 @@ def _moment(facts: Facts, name: str) -> datetime | None:
 
 
 def _issued(facts: Facts) -> str:
-    return f"Issued from {facts.get('role', 'its role')}, {budget(facts)}"
+    said = {"role": facts.get("role") or gettext("its role"), "budget": budget(facts)}
+    return gettext("Issued from %(role)s, %(budget)s") % said
 
 
 def _renewed(facts: Facts) -> str:
     before, until = _moment(facts, "before"), _moment(facts, "expires_at")
     if not until:
-        return "Renewed"
-    longer = f" by {rough(until - before)}" if before and until > before else ""
-    return f"Renewed{longer}, to {when(until)}"
+        return gettext("Renewed")
+    if before and until > before:
+        said = {"span": rough(until - before), "moment": when(until)}
+        return gettext("Renewed by %(span)s, to %(moment)s") % said
+    return gettext("Renewed, to %(moment)s") % {"moment": when(until)}
 
 
 def _rotated(facts: Facts) -> str:
-    issued = f"version {facts['version']} issued" if "version" in facts else "a new secret issued"
+    issued = gettext("a new secret issued")
+    if "version" in facts:
+        issued = gettext("version %(version)s issued") % {"version": facts["version"]}
     grace, until = facts.get("grace"), _moment(facts, "old_ends_at")
     if not grace:
-        return f"Secret replaced: {issued}, the old one ends at once"
-    ends = f", until {when(until)}" if until else ""
-    return f"Rotated: {issued}, the old one works {rough(timedelta(seconds=int(grace)))} more{ends}"
+        return gettext("Secret replaced: %(issued)s, the old one ends at once") % {"issued": issued}
+    said = {"issued": issued, "span": rough(timedelta(seconds=int(grace))), "moment": when(until)}
+    if until:
+        return gettext("Rotated: %(issued)s, the old one works %(span)s more, until %(moment)s") % said
+    return gettext("Rotated: %(issued)s, the old one works %(span)s more") % said
 
 
 def _revocation_asked(facts: Facts) -> str:
     if facts.get("reason") == "expired":
-        return "Time is over; the gateway was told to end it"
-    return f"Revocation asked{_because(facts)}"
+        return gettext("Time is over; the gateway was told to end it")
+    return gettext("Revocation asked") + _because(facts)
 
 
 def _revoked(facts: Facts) -> str:
     if facts.get("reason") == "gone from the gateway":
-        return "Ended: somebody deleted it on the gateway itself"
-    return "Revoked; the gateway confirmed that it is gone"
+        return gettext("Ended: somebody deleted it on the gateway itself")
+    return gettext("Revoked; the gateway confirmed that it is gone")
+
+
+def _version(facts: Facts) -> dict[str, Any]:
+    return {"version": facts.get("version", "")}
 
 
 def _version_ended(facts: Facts) -> str:
     if facts.get("reason") == "gone from the gateway":
-        return f"Version {facts.get('version', '')} ended: somebody deleted it on the gateway itself"
-    return f"Version {facts.get('version', '')} ended; the gateway confirmed it"
+        return gettext("Version %(version)s ended: somebody deleted it on the gateway itself") % _version(facts)
+    return gettext("Version %(version)s ended; the gateway confirmed it") % _version(facts)
 
 
 def _member_budget(facts: Facts) -> str:
-    amount, who = facts.get("after"), facts.get("person", "a member")
-    return f"Budget of {who} set to {money(amount)}" if amount else f"{who} has no budget of their own any more"
+    amount, who = facts.get("after"), facts.get("person") or gettext("a member")
+    if amount:
+        return gettext("Budget of %(who)s set to %(amount)s") % {"who": who, "amount": money(amount)}
+    return gettext("%(who)s has no budget of their own any more") % {"who": who}
 
 
-def _found(verb: str) -> Callable[[Facts], str]:
-    return lambda facts: f"{verb}: {str(facts.get('kind', 'a difference')).replace('_', ' ')} changed on the gateway"
+def _raised(facts: Facts) -> str:
+    more = ", ".join(str(name) for name in facts.get("models") or ())
+    after, until = facts.get("budget_after"), _moment(facts, "until")
+    given = money(after) if after else more
+    if after and more:
+        given = gettext("%(budget)s and %(models)s") % {"budget": money(after), "models": more}
+    if until:
+        said = {"given": given, "moment": when(until)}
+        return gettext("Raised to %(given)s until %(moment)s, then back by itself") % said
+    return gettext("Raised to %(given)s, then back by itself") % {"given": given}
+
+
+def _found(said: StrOrPromise) -> Callable[[Facts], str]:
+    return lambda facts: str(said) % {"kind": _kind_of_finding(facts)}
+
+
+def _kind_of_finding(facts: Facts) -> str:
+    kind = str(facts.get("kind") or "")
+    return str(FOUND.get(kind, kind.replace("_", " "))) or gettext("a difference")
+
+
+FOUND = {
+    "limits": _("limits"),
+    "block": _("block"),
+    "expiry": _("expiry"),
+    "metadata": _("metadata"),
+    "team": _("team"),
+}
+
+
+def _advice(facts: Facts) -> str:
+    kind = str(facts.get("kind", ""))
+    if kind not in Advice.Kind.values:
+        return kind
+    label = str(Advice.Kind(kind).label)
+    return label[:1].lower() + label[1:] if get_language() == "en" else label
+
+
+def _words(said: StrOrPromise) -> Callable[[Facts], str]:
+    return lambda facts: str(said)
+
+
+def _with_reason(said: StrOrPromise) -> Callable[[Facts], str]:
+    return lambda facts: f"{said}{_because(facts)}"
+
+
+def _not_rotated(facts: Facts) -> str:
+    return gettext("Not rotated%(because)s. The secret is as it was") % {"because": _because(facts)}
+
+
+def _handed_over(facts: Facts) -> str:
+    said = {"before": facts.get("before"), "after": facts.get("after")}
+    return gettext("Handed over from %(before)s to %(after)s") % said
+
+
+def _imported(facts: Facts) -> str:
+    said = {"role": facts.get("role") or gettext("a role"), "budget": budget(facts)}
+    return gettext("Taken over from the gateway into %(role)s, %(budget)s") % said
+
+
+def _orphan(facts: Facts) -> str:
+    return gettext("Version %(version)s was still on the gateway; it is ended") % _version(facts)
+
+
+def _budget_reached(facts: Facts) -> str:
+    if "percent" not in facts:
+        return gettext("All of the budget used")
+    return gettext("%(percent)s %% of the budget used") % {"percent": facts["percent"]}
+
+
+def _sized(facts: Facts) -> str:
+    return gettext("Right-sized: %(kind)s") % {"kind": _advice(facts)}
+
+
+def _put_off(facts: Facts) -> str:
+    return gettext("Right-sizing put off, %(kind)s") % {"kind": _advice(facts)} + _because(facts)
 
 
 SAID: dict[str, Callable[[Facts], str]] = {
     "key.issued": _issued,
-    "key.issue_failed": lambda facts: f"Not issued{_because(facts)}",
+    "key.issue_failed": _with_reason(_("Not issued")),
     "key.renewed": _renewed,
     "key.rotated": _rotated,
-    "key.rotation_failed": lambda facts: f"Not rotated{_because(facts)}. The secret is as it was",
+    "key.rotation_failed": _not_rotated,
     "key.version_ended": _version_ended,
-    "key.paused": lambda facts: f"Paused{_because(facts)}",
-    "key.resumed": lambda _: "Resumed",
+    "key.paused": _with_reason(_("Paused")),
+    "key.resumed": _words(_("Resumed")),
     "key.revocation_asked": _revocation_asked,
     "key.revoked": _revoked,
-    "key.expired": lambda _: "Expired; the gateway confirmed that it is gone",
-    "key.transferred": lambda facts: f"Handed over from {facts.get('before')} to {facts.get('after')}",
-    "key.imported": lambda facts: f"Taken over from the gateway into {facts.get('role', 'a role')}, {budget(facts)}",
-    "key.adopted": lambda _: "What was changed on the gateway was taken over",
-    "key.orphan_doomed": lambda facts: f"Version {facts.get('version', '')} was still on the gateway; it is ended",
-    "budget.reached": lambda facts: f"{facts.get('percent', 'All')} % of the budget used",
-    "finding.restored": _found("Put back as it was"),
-    "finding.adopted": _found("Taken over"),
-    "finding.ignored": _found("Left as it is"),
-    "intent.forced": lambda facts: f"Closed in our books without the word of the gateway{_because(facts)}",
-    "intent.forgotten": lambda facts: f"A promise about it was dropped{_because(facts)}",
+    "key.expired": _words(_("Expired; the gateway confirmed that it is gone")),
+    "key.transferred": _handed_over,
+    "key.raised": _raised,
+    "key.rise_reverted": _words(_("The rise is over: as it was before")),
+    "key.imported": _imported,
+    "key.adopted": _words(_("What was changed on the gateway was taken over")),
+    "key.orphan_doomed": _orphan,
+    "budget.reached": _budget_reached,
+    "advice.applied": _sized,
+    "advice.snoozed": _put_off,
+    "finding.restored": _found(_("Put back as it was: %(kind)s changed on the gateway")),
+    "finding.adopted": _found(_("Taken over: %(kind)s changed on the gateway")),
+    "finding.ignored": _found(_("Left as it is: %(kind)s changed on the gateway")),
+    "intent.forced": _with_reason(_("Closed in our books without the word of the gateway")),
+    "intent.forgotten": _with_reason(_("A promise about it was dropped")),
     "member.budget_changed": _member_budget,
-    "role.ended": lambda _: "Key role ended, with the keys it gave",
-    "team.ended": lambda _: "Team ended, with the keys it had",
+    "role.ended": _words(_("Key role ended, with the keys it gave")),
+    "team.ended": _words(_("Team ended, with the keys it had")),
 }

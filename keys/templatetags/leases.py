@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import template
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from keys.models import KeyVersion, Lease, State
 from keys.models.lease import ENDED
 from portal import drawing
 from portal.templatetags.ui import ago, day, ends, rough, words
+from teams.models import Membership
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 register = template.Library()
 register.filter("far_end", drawing.far_end)
@@ -24,25 +31,25 @@ AT_ONCE = 1.0  # seconds; whoever waits for it does not notice
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    words: str
+    words: StrOrPromise
     shape: str = "disc"
     tone: str = ""
 
 
 STATES = {
-    State.ISSUING: Badge("Being issued", "ring", "quiet"),
-    State.PAUSED: Badge("Paused", "pause"),
-    State.ROTATING: Badge("Being rotated", "ring", "quiet"),
-    State.REVOKING: Badge("Not yet revoked", "triangle", "warn"),
-    State.REVOKED: Badge("Revoked", "bar", "quiet"),
-    State.EXPIRED: Badge("Expired", "bar", "quiet"),
-    State.FAILED: Badge("Not issued", "cross", "quiet"),
+    State.ISSUING: Badge(_("Being issued"), "ring", "quiet"),
+    State.PAUSED: Badge(_("Paused"), "pause"),
+    State.ROTATING: Badge(_("Being rotated"), "ring", "quiet"),
+    State.REVOKING: Badge(_("Not yet revoked"), "triangle", "warn"),
+    State.REVOKED: Badge(_("Revoked"), "bar", "quiet"),
+    State.EXPIRED: Badge(_("Expired"), "bar", "quiet"),
+    State.FAILED: Badge(_("Not issued"), "cross", "quiet"),
 }
 LATE = {  # what waits_for() says: its badge
-    "pause": "Not yet paused",
-    "resume": "Not yet resumed",
-    "old": "Old secret not ended",
-    "end": "Not yet ended",
+    "pause": _("Not yet paused"),
+    "resume": _("Not yet resumed"),
+    "old": _("Old secret not ended"),
+    "end": _("Not yet ended"),
 }
 
 
@@ -50,7 +57,13 @@ LATE = {  # what waits_for() says: its badge
 def within(gateway: Any) -> str:
     """How soon an ending is known to every worker of the gateway. LiteLLM keeps a key in mind for 60 s."""
     measured = gateway.effective_within
-    return "within a second" if measured is not None and measured <= AT_ONCE else "within 60 s"
+    return gettext("within a second") if measured is not None and measured <= AT_ONCE else gettext("within 60 s")
+
+
+@register.filter
+def team_names(memberships: Iterable[Membership]) -> str:
+    """The teams that somebody is in."""
+    return ", ".join(str(each.team) for each in memberships)
 
 
 @register.filter
@@ -85,7 +98,7 @@ def state_badge(lease: Lease) -> Badge:
     if lease.state == State.ACTIVE:
         if soon := drawing.urgency(lease):
             return Badge(ends(lease.expires_at), "half", soon)
-        return Badge("In rotation", "two") if lease.previous else Badge("Active")
+        return Badge(gettext("In rotation"), "two") if lease.previous else Badge(gettext("Active"))
     return STATES[State(lease.state)]
 
 
@@ -94,15 +107,15 @@ def version_badge(version: KeyVersion, lease: Lease) -> Badge:
     """How one secret stands."""
     now = timezone.now()
     if version.ended_at:
-        return Badge(f"Ended {day(version.ended_at)}", "bar", "quiet")
+        return Badge(gettext("Ended %(ended_at)s") % {"ended_at": day(version.ended_at)}, "bar", "quiet")
     if lease.state == State.REVOKING or (version.dies_at and version.dies_at <= now):
-        return Badge("Not yet ended", "triangle", "warn")
+        return Badge(gettext("Not yet ended"), "triangle", "warn")
     if lease.state == State.PAUSED:
-        return Badge("Paused", "pause")
+        return Badge(gettext("Paused"), "pause")
     if version.number < lease.current.number and version.dies_at:
         tone = "warn" if drawing.is_in_use(lease, version) else ""
-        return Badge(f"Ends in {rough(version.dies_at - now)}", "half", tone)
-    return Badge("Active")
+        return Badge(gettext("Ends in %(dies_at)s") % {"dies_at": rough(version.dies_at - now)}, "half", tone)
+    return Badge(gettext("Active"))
 
 
 @register.simple_tag
@@ -110,10 +123,14 @@ def version_use(version: KeyVersion, lease: Lease) -> str:
     """When a secret was last used, as far as the gateway has told."""
     issued = lease.current.issued_at
     if not version.last_used_at:
-        return "never, as far as is known" if version.ended_at else "not yet"
+        return gettext("never, as far as is known") if version.ended_at else gettext("not yet")
     words = ago(version.last_used_at)
     superseded = version.number < lease.current.number and not version.ended_at
-    return f"{words}; not since the rotation" if superseded and issued and version.last_used_at <= issued else words
+    return (
+        gettext("%(words)s; not since the rotation") % {"words": words}
+        if superseded and issued and version.last_used_at <= issued
+        else words
+    )
 
 
 @register.simple_tag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,11 +13,11 @@ from django import template
 from django.template import Context
 from django.utils import timezone
 
-from keys.models import Counter, Gateway, Lease
-from keys.services import budgets, spend
+from keys.models import Counter, Lease
+from keys.services import budgets
 from keys.services.budgets import Link
 from keys.templatetags.leases import read_at
-from portal.drawing import Bar, bar, share
+from portal.drawing import Bar, bar
 from teams.access import within
 from teams.models import Team
 from teams.roles import Can
@@ -46,89 +46,6 @@ def ledger_rows(context: Context, leases: Iterable[Lease]) -> list[tuple[Lease, 
     ends = set(mine.values_list("pk", flat=True))
     chains = budgets.chains(found)
     return [(lease, Row(chains[lease.pk].links[0], lease.pk in ends)) for lease in found]
-
-
-@dataclass(frozen=True, slots=True)
-class Purse:
-    """A team's budget on one gateway, which enforces it by itself. USD of the running window, UTC."""
-
-    gateway: Gateway
-    limit: Decimal | None
-    spent: Decimal
-    as_of: datetime | None
-    starts: datetime | None
-    ends: datetime | None  # None: it never starts anew
-    forecast: Decimal | None  # at `ends`; None: none, or too early to say
-    told: spend.Figures  # of its whole life there
-
-    @property
-    def left(self) -> Decimal | None:
-        return None if self.limit is None else max(Decimal(0), self.limit - self.spent)
-
-    @property
-    def over(self) -> Decimal:
-        """By how much the forecast is above the limit; 0: it is not."""
-        return max(Decimal(0), self.forecast - self.limit) if self.forecast and self.limit else Decimal(0)
-
-    @property
-    def bar(self) -> Bar | None:
-        return bar(self.spent, self.limit)
-
-
-@register.simple_tag
-def purses(team: Team) -> list[Purse]:
-    """The team's money on each gateway where it has, or had, keys."""
-    now = timezone.now()
-    used = Gateway.objects.filter(leases__team=team).distinct().defer("master_key")
-    return [_purse(team, gateway, now) for gateway in used]
-
-
-def _purse(team: Team, gateway: Gateway, now: datetime) -> Purse:
-    told = spend.team_figures(team, gateway, now)
-    read = told.window_counter if told.window_counter.amount is not None else told.window_ledger
-    spent = read.amount or Decimal(0)
-    starts, ends = told.window or (None, None)
-    leads = budgets.forecast(spent, max(starts, team.created_at), now, ends) if starts and ends else None
-    as_of = max((each for each in (read.as_of, gateway.spend_synced_at) if each), default=None)
-    return Purse(gateway, team.max_budget, spent, as_of, starts, ends, leads, told)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What one holder's keys of a team spent, USD."""
-
-    name: str
-    month: Decimal
-    before: Decimal  # the month before
-    bar: Bar | None  # of the team's month
-
-
-@dataclass(frozen=True, slots=True)
-class Members:
-    rows: list[Member]
-    month: Decimal
-    before: Decimal
-    starts: date
-    started: date  # the month before
-
-
-@register.simple_tag
-def by_member(team: Team) -> Members:
-    """Spend by holder in this calendar month and the one before, from the ledger; the dearest first."""
-    today = timezone.now().date()
-    starts = today.replace(day=1)
-    last = starts - timedelta(days=1)
-    this, other = (
-        {total.holder: total for total in spend.by_member(team, start, end)}
-        for start, end in ((starts, today), (last.replace(day=1), last))
-    )
-    month, before = (sum((total.spend for total in each.values()), Decimal(0)) for each in (this, other))
-    holders = [*this, *(holder for holder in other if holder not in this)]
-    rows = []
-    for holder in holders:
-        mine, earlier = (each[holder].spend if holder in each else Decimal(0) for each in (this, other))
-        rows.append(Member((this.get(holder) or other[holder]).name, mine, earlier, share(mine, month)))
-    return Members(rows, month, before, starts, last.replace(day=1))
 
 
 @register.simple_tag

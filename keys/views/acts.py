@@ -12,6 +12,9 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -26,12 +29,13 @@ from keys.views.once import sent_before, show_once
 from portal.errors import NotAllowed, PortalError
 from portal.forms import DeskForm
 from portal.templatetags.ui import when
-from portal.ui import render_part, sent
+from portal.ui import render_part, sent, undoable
 from teams.access import require, require_fresh
 from teams.requests import SignedIn
 from teams.roles import Can
 
 MORE_THAN_A_MOMENT = 1.0  # seconds
+DONE = {"pause": _("Paused"), "resume": _("Resumed"), "revoke": _("Revoked")}
 
 
 @login_required
@@ -43,7 +47,11 @@ def renew_key(request: SignedIn, pk: UUID) -> HttpResponse:
     form = RenewForm(sent(request) or request.GET or None, lease=lease, auto_id="renew_%s")
     if request.method == "POST" and "look" not in request.POST:
         if renewed := form.hand_to(partial(leases.renew, lease), by=request.user):
-            messages.success(request, f"Renewed; {renewed} ends {when(renewed.expires_at)} UTC.")
+            messages.success(
+                request,
+                gettext("Renewed; %(renewed)s ends %(expires_at)s UTC.")
+                % {"renewed": renewed, "expires_at": when(renewed.expires_at)},
+            )
             return redirect("keys:lease", renewed.pk)
         lease = visible_lease(request, pk)
     plan = leases.renewal(lease, form.cleaned_data.get("ttl") if form.is_bound and form.is_valid() else None)
@@ -104,7 +112,10 @@ def transfer_key(request: SignedIn, pk: UUID) -> HttpResponse:
     require(request.user, Can.TRANSFER_KEY, lease)
     form = TransferForm(sent(request), lease=lease, auto_id="transfer_%s")
     if request.method == "POST" and (done := form.hand_to(partial(leases.transfer, lease), by=request.user)):
-        messages.success(request, f"{done} is held by {done.holder} now. Both are told.")
+        messages.success(
+            request,
+            gettext("%(done)s is held by %(holder)s now. Both are told.") % {"done": done, "holder": done.holder},
+        )
         return redirect("keys:lease", done.pk)
     return _ask(request, visible_lease(request, pk), "transfer", form)
 
@@ -113,7 +124,16 @@ def _turn(request: SignedIn, lease: Lease, name: str, form: DeskForm, verb: Call
     require(request.user, Can.REVOKE_KEY, lease)
     was = State(lease.state)
     if request.method == "POST" and (done := form.hand_to(partial(verb, lease), by=request.user)):
-        (messages.warning if done.is_pending else messages.success)(request, _what_happened(done, was, name))
+        said = _what_happened(done, was, name)
+        if name == "pause" and not done.is_pending and leases.may_lift(done, request.user):
+            undoable(
+                request,
+                said,
+                label=gettext("Resume %(done)s") % {"done": done},
+                path=reverse("keys:resume", args=[done.pk]),
+            )
+        else:
+            (messages.warning if done.is_pending else messages.success)(request, said)
         return redirect("keys:lease", done.pk)
     return _ask(request, visible_lease(request, lease.pk), name, form)
 
@@ -127,15 +147,27 @@ def _ask(request: SignedIn, lease: Lease, name: str, form: DeskForm, **more: Any
 
 
 def _what_happened(lease: Lease, was: State, name: str) -> str:
-    done = {"pause": "Paused", "resume": "Resumed", "revoke": "Revoked"}[name]
     if name == "revoke" and was in ENDED:
-        return f"{lease} had ended before."
-    if lease.is_pending:
-        waits = "Keydesk keeps trying; until then the key may still answer."
-        if name == "revoke":
-            return f"Not yet revoked: {lease.gateway} has not confirmed it. {waits}"
-        return f"{done} here, and not yet effective: {lease.gateway} has not confirmed it. Keydesk keeps trying."
-    at = f" at {lease.ended_at:%H:%M:%S} UTC" if lease.ended_at else ""
+        return gettext("%(lease)s had ended before.") % {"lease": lease}
     slow = lease.gateway.effective_within
-    spread = ", effective within 60 s" if slow and slow > MORE_THAN_A_MOMENT else ""
-    return f"{done}; {lease.gateway} confirmed it{at}{spread}."
+    said = {
+        "done": DONE[name],
+        "gateway": lease.gateway,
+        "time": f"{lease.ended_at:%H:%M:%S}" if lease.ended_at else "",
+    }
+    if lease.is_pending and name == "revoke":
+        words = gettext(
+            "Not yet revoked: %(gateway)s has not confirmed it. "
+            "Keydesk keeps trying; until then the key may still answer."
+        )
+    elif lease.is_pending:
+        words = gettext("%(done)s here, and not yet effective: %(gateway)s has not confirmed it. Keydesk keeps trying.")
+    elif slow and slow > MORE_THAN_A_MOMENT:
+        words = gettext("%(done)s; %(gateway)s confirmed it, effective within 60 s.")
+        if lease.ended_at:
+            words = gettext("%(done)s; %(gateway)s confirmed it at %(time)s UTC, effective within 60 s.")
+    elif lease.ended_at:
+        words = gettext("%(done)s; %(gateway)s confirmed it at %(time)s UTC.")
+    else:
+        words = gettext("%(done)s; %(gateway)s confirmed it.")
+    return words % said

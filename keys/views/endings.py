@@ -9,12 +9,14 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from keys.models import KeyRole, Lease, State
 from keys.models.lease import LeaseQuerySet
 from keys.services import leases, roles
-from portal.templatetags.ui import count
+from portal.templatetags.ui import count, spelled
 from teams import services as teams
 from teams.access import require
 from teams.requests import SignedIn
@@ -29,7 +31,7 @@ def end_role(request: SignedIn, pk: int) -> HttpResponse:
     role = get_object_or_404(KeyRole.objects.with_gateway(), pk=pk)
     held, back = Lease.objects.filter(role=role), reverse("keys:role", args=[role.pk])
     if request.method == "GET":
-        return _ask(request, role, held, back, "Nobody issues or renews from it any more.")
+        return _ask(request, role, held, back, _("Nobody issues or renews from it any more."))
     was = set(held.live().values_list("pk", flat=True))
     roles.end(role, by=request.user)
     return _done(request, role, was, back)
@@ -42,7 +44,9 @@ def end_team(request: SignedIn, slug: str) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
     held, back = Lease.objects.filter(team=team), reverse("teams:team", args=[team.slug])
     if request.method == "GET":
-        return _ask(request, team, held, back, "Nobody gets or renews a key for it any more. Its members stay listed.")
+        return _ask(
+            request, team, held, back, _("Nobody gets or renews a key for it any more. Its members stay listed.")
+        )
     was = set(held.live().values_list("pk", flat=True))
     teams.end_team(team, by=request.user)
     return _done(request, team, was, back)
@@ -55,8 +59,15 @@ def _ask(request: SignedIn, what: Any, held: LeaseQuerySet, back: str, lead: str
 
 def _done(request: SignedIn, what: Any, was: set[Any], back: str) -> HttpResponse:
     waiting = Lease.objects.filter(pk__in=was, state=State.REVOKING).count()
-    messages.success(request, f"{what} is ended, with {count(len(was), 'live key')}.")
+    said = {"what": what, "keys": count(len(was), "live key")}
+    messages.success(request, _("%(what)s is ended, with %(keys)s.") % said)
     if waiting:
-        not_yet = "The gateway has not confirmed it; Keydesk keeps trying, and until then they may still answer."
-        messages.warning(request, f"{count(waiting, 'key is,keys are').capitalize()} not yet revoked. {not_yet}")
+        words = ngettext(
+            "%(words)s key is not yet revoked. The gateway has not confirmed it; Keydesk keeps trying, and until then "
+            "they may still answer.",
+            "%(words)s keys are not yet revoked. The gateway has not confirmed it; Keydesk keeps trying, and until "
+            "then they may still answer.",
+            waiting,
+        )
+        messages.warning(request, words % {"words": spelled(waiting).capitalize()})
     return redirect(back)

@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from keys.forms import GatewayForm
@@ -63,7 +64,7 @@ def check_gateway(request: SignedIn, pk: int) -> HttpResponse:
     gateway = get_object_or_404(Gateway, pk=pk)
     try:
         gateways.check(gateway, by=request.user)
-        messages.success(request, f"{gateway} answers.")
+        messages.success(request, _("%(gateway)s answers.") % {"gateway": gateway})
     except NotAllowed:
         raise
     except PortalError as error:
@@ -78,7 +79,7 @@ def _form(request: SignedIn, pk: int | None) -> HttpResponse:
     form = GatewayForm(sent(request), gateway=gateway)
     verb = partial(gateways.change, gateway) if gateway else gateways.make
     if request.method == "POST" and (saved := form.hand_to(verb, by=request.user)):
-        messages.success(request, f"{saved} answers, and is saved.")
+        messages.success(request, _("%(saved)s answers, and is saved.") % {"saved": saved})
         return redirect("keys:gateway", saved.pk)
     shown = Gateway.objects.get(pk=pk) if pk else None  # as stored: a refused form may have changed the object
     return render(request, "keys/gateway_form.html", {"form": form, "gateway": shown}, status=form.status)

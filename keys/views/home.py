@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from keys.models import Gateway, KeyRole, Lease, State
+from keys.models import Gateway, KeyRole, KeyVersion, Lease, State
 from keys.models.lease import ENDED, LeaseQuerySet
 from keys.views.issue import platform_admins, teams_to_issue_for
-from keys.views.offers import offer
+from keys.views.offers import renew_label
+from keys.views.requests import asked_and_claims
 from portal.drawing import is_in_use, urgency
-from portal.ui import page_of, render_part
+from portal.paging import stretch_of
+from portal.ui import render_part
 from teams.access import allowed
-from teams.models import Membership, Team
+from teams.models import Invitation, Membership, Team, User
 from teams.requests import SignedIn
 from teams.roles import Can
 
 A_DAY = timedelta(days=1)
+ORDER = {"live": ("expires_at", "pk"), "ended": ("-ended_at", "-pk")}  # of keys in a list
 
 
 @login_required
@@ -35,35 +38,49 @@ def my_keys(request: SignedIn) -> HttpResponse:
     )
     state = "ended" if request.GET.get("state") == "ended" else "live"
     find = request.GET.get("q", "").strip()
-    waiting = [lease for lease in mine.exclude(state__in=ENDED).order_by("expires_at") if _waits(lease)]
+    soon = timezone.now() + A_DAY
+    some = list(_some_that_wait(mine, soon))
+    waiting = [lease for lease in some if _waits(lease)]
     context: dict[str, Any] = {
-        "page": page_of(request, _found(_in_state(mine, state), find)),
+        "page": stretch_of(request, _found(_in_state(mine, state), find), *ORDER[state]),
         "state": state,
         "find": find,
         "counts": counts,
         "waiting": waiting,
-        "ends_soon": list(mine.exclude(state__in=ENDED).filter(expires_at__lte=timezone.now() + A_DAY)),
+        "ends_soon": [lease for lease in some if lease.expires_at <= soon],
         "revoking": [lease for lease in waiting if lease.state == State.REVOKING],
         "paused": [lease for lease in waiting if lease.state == State.PAUSED],
         "rotating": [lease for lease in waiting if _old_one_in_use(lease)],
-        "ending": [(lease, offer(lease, user).act("renew")) for lease in waiting if _ends_soon(lease)],
+        "ending": [(lease, renew_label(lease)) for lease in waiting if _ends_soon(lease)],
         "may_issue": teams_to_issue_for(user).exists(),
-        "guide": first_steps() if allowed(user, Can.MANAGE_PLATFORM) else None,
+        **asked_and_claims(user),
+        "guide": first_steps(user) if allowed(user, Can.MANAGE_PLATFORM) else None,
     }
     if not context["may_issue"]:
         context["helpers"] = platform_admins()
     return render_part(request, "keys/home.html", "keys/_home_list.html", context)
 
 
-def first_steps() -> dict[str, Any] | None:
-    """What a new desk still lacks; None once it has everything."""
+def first_steps(user: User) -> dict[str, Any] | None:
+    """What a new desk still lacks before somebody else can get a key; None once it has everything."""
+    teams = Team.objects.filter(ended_at=None)
+    opened = Q(all_teams=True) | Q(teams__in=teams)
+    others = Membership.objects.filter(team__in=teams, user__is_active=True).exclude(user=user)
     steps = {
         "gateway": Gateway.objects.order_by("-is_default").first(),
-        "role": KeyRole.objects.filter(ended_at=None, gateway__is_default=True).first(),
-        "team": Team.objects.first(),
-        "people": Membership.objects.exists(),
+        "role": KeyRole.objects.filter(opened, ended_at=None).first(),
+        "team": teams.first(),
+        "people": others.exists() or Invitation.objects.open(timezone.now()).filter(team__in=teams).exists(),
     }
-    return None if all(steps.values()) else steps
+    return None if all(steps.values()) else {**steps, "left": sum(1 for step in steps.values() if not step)}
+
+
+def _some_that_wait(leases: LeaseQuerySet, soon: datetime) -> LeaseQuerySet:
+    """Those that end before `soon`, and those of which `_waits` may be true: few of many."""
+    rotated = Exists(KeyVersion.objects.filter(lease=OuterRef("pk"), number__gt=1))
+    near = Q(state__in=[State.REVOKING, State.PAUSED]) | Q(expires_at__lte=soon) | rotated
+    found = leases.exclude(state__in=ENDED).filter(near).order_by("expires_at")
+    return found.select_related("role__gateway").defer("role__gateway__master_key", "gateway__master_key")
 
 
 def _waits(lease: Lease) -> bool:
@@ -82,8 +99,8 @@ def _old_one_in_use(lease: Lease) -> bool:
 
 def _in_state(leases: LeaseQuerySet, state: str) -> LeaseQuerySet:
     if state == "ended":
-        return leases.filter(state__in=ENDED).order_by("-ended_at", "-issued_at")
-    return leases.exclude(state__in=ENDED).order_by("expires_at", "-issued_at")
+        return leases.filter(state__in=ENDED)
+    return leases.exclude(state__in=ENDED)
 
 
 def _found(leases: LeaseQuerySet, words: str) -> LeaseQuerySet:

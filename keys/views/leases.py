@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET
 from keys.models import Lease
 from keys.services import budgets, spend
 from keys.services.terms import ceiling
+from keys.views import advice
 from keys.views.limits import is_nearly_spent, is_tight, limit_rows
 from keys.views.offers import offer
 from portal.models import AuditEvent
@@ -60,6 +61,7 @@ def about(lease: Lease, user: User) -> dict[str, Any]:
         "mark": f"{lease.state}-{lease.is_pending}",
         "history": history[:HISTORY],
         "handed_over": _handed_over(lease, history),
+        "advice": advice.of_lease(lease) if lease.is_live else [],
         "chain": chain,
         "limit_rows": limit_rows(lease, chain),
         "tight": is_tight(chain.binding),

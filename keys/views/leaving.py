@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,18 +11,28 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from keys.services import offboarding
 from keys.services.offboarding import Plan
 from portal.errors import NotAllowed, PortalError
-from portal.templatetags.ui import count
+from portal.templatetags.ui import amid, count
 from teams import departures
 from teams.access import allowed, require
 from teams.models import User
 from teams.requests import SignedIn
 from teams.roles import Can, MemberRole, holds_keys
 from teams.views.teams import visible_team
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said afterwards: where no key ended, and where some did."""
+
+    alone: str
+    with_keys: str
+    told: Mapping[str, object]
 
 
 @login_required
@@ -41,10 +52,11 @@ def person_leaving(request: SignedIn, pk: UUID) -> HttpResponse:
         return show()
     if request.POST.get("act") == "reactivate":
         departures.reactivate(person, by=request.user)
-        messages.success(request, f"{person} may sign in again. Keys that ended stay ended.")
+        messages.success(request, _("%(person)s may sign in again. Keys that ended stay ended.") % {"person": person})
         return redirect("keys:person", person.pk)
+    said = Said(_("%(person)s is deactivated."), _("%(person)s is deactivated, with %(keys)s."), {"person": person})
     return _done(request, show, lambda seen: offboarding.deactivate(person, seen=seen, by=request.user),
-                 f"{person} is deactivated", "keys:person", person.pk)  # fmt: skip
+                 said, "keys:person", person.pk)  # fmt: skip
 
 
 @login_required
@@ -65,12 +77,16 @@ def member_leaving(request: SignedIn, slug: str, user: UUID) -> HttpResponse:
         return show()
     if role:
         lower: Callable[[str], Plan] = lambda seen: offboarding.lower(membership, role, seen=seen, by=request.user)  # noqa: E731
-        said = f"{person} is {role.label.lower()} now"
-        return _done(request, show, lower, said, "teams:team", team.slug, ended="; {} ended")
-    said = f"You are out of {team}" if oneself else f"{person} is out of {team}"
-    back = "teams:team" if allowed(request.user, Can.SEE_PLATFORM) or not oneself else "teams:list"
+        told = {"person": person, "role": amid(role.label)}
+        said = Said(_("%(person)s is %(role)s now."), _("%(person)s is %(role)s now; %(keys)s ended."), told)
+        return _done(request, show, lower, said, "teams:members", team.slug)
+    told = {"person": person, "team": team}
+    said = Said(_("%(person)s is out of %(team)s."), _("%(person)s is out of %(team)s, with %(keys)s."), told)
+    if oneself:
+        said = Said(_("You are out of %(team)s."), _("You are out of %(team)s, with %(keys)s."), told)
+    back = "teams:members" if allowed(request.user, Can.SEE_PLATFORM) or not oneself else "teams:list"
     act: Callable[[str], Plan] = lambda seen: offboarding.take_out(membership, seen=seen, by=request.user)  # noqa: E731
-    return _done(request, show, act, said, back, *([team.slug] if back == "teams:team" else []))
+    return _done(request, show, act, said, back, *([team.slug] if back == "teams:members" else []))
 
 
 def _role(request: SignedIn) -> MemberRole | None:
@@ -93,8 +109,7 @@ def _page(
 
 
 def _done(
-    request: SignedIn, show: Callable[..., HttpResponse], act: Callable[[str], Plan], said: str, *back: Any,
-    ended: str = ", with {}",
+    request: SignedIn, show: Callable[..., HttpResponse], act: Callable[[str], Plan], said: Said, *back: Any
 ) -> HttpResponse:  # fmt: skip
     """Act, and say how many keys ended with it; a refusal is said above the plan as it is now."""
     try:
@@ -103,6 +118,6 @@ def _done(
         raise
     except PortalError as error:
         return show(problem=error, status=error.status)
-    keys = ended.format(count(plan.dies, "live key")) if plan.dies else ""
-    messages.success(request, f"{said}{keys}.")
+    words = said.with_keys if plan.dies else said.alone
+    messages.success(request, words % {**said.told, "keys": count(plan.dies, "live key")})
     return redirect(*back)

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from keys.models import Lease
 from keys.services.budgets import Chain, Link
 from portal.drawing import SPENT, TIGHT
-from portal.templatetags.ui import day, money, per_window
+from portal.templatetags.ui import day, grouped, money, per_window
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 PLACES = ("key", "holder", "team", "role", "gateway")
-NONE = "none"
+NONE = _("none")
+NAMES = {
+    "key": _("Key"),
+    "holder": _("Holder"),
+    "team": _("Team"),
+    "role": _("Role"),
+    "gateway": _("Gateway"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +34,14 @@ class Cell:
     """One limit at one place of the chain."""
 
     place: str
-    words: str = NONE
+    words: StrOrPromise = NONE
     notes: tuple[str, ...] = ()
     binds: bool = False
     tight: bool = False  # nearly spent, or spent
+
+    @property
+    def label(self) -> StrOrPromise:
+        return NAMES[self.place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +52,7 @@ class Row:
 
 def limit_rows(lease: Lease, chain: Chain) -> list[Row]:
     """All limits of the key; a model or a moment is a limit too."""
-    return [Row("Budget", tuple(_budgets(chain))), *_rates(lease), _models(lease), _end(lease)]
+    return [Row(gettext("Budget"), tuple(_budgets(chain))), *_rates(lease), _models(lease), _end(lease)]
 
 
 def is_tight(link: Link | None) -> bool:
@@ -55,9 +72,13 @@ def _budgets(chain: Chain) -> Iterator[Cell]:
         if link.limit is None:
             yield Cell(place)
             continue
-        notes = [f"{money(link.left)} left" if link.enforced else "what its keys may have at most"]
+        notes = [
+            gettext("%(left)s left") % {"left": money(link.left)}
+            if link.enforced
+            else gettext("what its keys may have at most")
+        ]
         if link.enforced and link.resets_at:
-            notes.append(f"starts anew {_until(link.resets_at)}")
+            notes.append(gettext("starts anew %(moment)s") % {"moment": _until(link.resets_at)})
         if link.set_by:
             notes.append(link.set_by)
         words = f"{money(link.limit)} {per_window(link.window)}"
@@ -69,7 +90,11 @@ def _until(moment: datetime) -> str:
 
 
 def _rates(lease: Lease) -> Iterator[Row]:
-    names = {"rpm_limit": "Requests a minute", "tpm_limit": "Tokens a minute", "max_parallel_requests": "At a time"}
+    names = {
+        "rpm_limit": gettext("Requests a minute"),
+        "tpm_limit": gettext("Tokens a minute"),
+        "max_parallel_requests": gettext("At a time"),
+    }
     for name, label in names.items():
         own, role = lease.limits.get(name), getattr(lease.role, name)
         if own or role:
@@ -77,21 +102,25 @@ def _rates(lease: Lease) -> Iterator[Row]:
 
 
 def _models(lease: Lease) -> Row:
-    own = "all" if lease.limits.get("all_models") else str(len(lease.limits.get("models") or ()))
-    role = "all" if lease.role.all_models else str(len(lease.role.models))
-    seen = str(len(lease.gateway.models_seen) or "any")
-    return _row("Models", holder="any", team="any", key=own, role=role, gateway=seen, binds="key")
+    own = gettext("all") if lease.limits.get("all_models") else str(len(lease.limits.get("models") or ()))
+    role = gettext("all") if lease.role.all_models else str(len(lease.role.models))
+    seen = str(len(lease.gateway.models_seen) or gettext("any"))
+    return _row(
+        gettext("Models"), holder=gettext("any"), team=gettext("any"), key=own, role=role, gateway=seen, binds="key"
+    )
 
 
 def _end(lease: Lease) -> Row:
-    row = _row("Ends", key=day(lease.expires_at), role=day(lease.max_expires_at), binds="key")
-    cells = [replace(each, notes=("at most, by renewing",)) if each.place == "role" else each for each in row.cells]
+    row = _row(gettext("Ends"), key=day(lease.expires_at), role=day(lease.max_expires_at), binds="key")
+    cells = [
+        replace(each, notes=(gettext("at most, by renewing"),)) if each.place == "role" else each for each in row.cells
+    ]
     return Row(row.name, tuple(cells))
 
 
 def _row(name: str, *, binds: str, **places: str) -> Row:
-    return Row(name, tuple(Cell(place, places.get(place, NONE), binds=place == binds) for place in PLACES))
+    return Row(name, tuple(Cell(place, places.get(place, str(NONE)), binds=place == binds) for place in PLACES))
 
 
 def _number(value: Any) -> str:
-    return f"{value:,}" if value else NONE
+    return grouped(f"{value:,}") if value else str(NONE)

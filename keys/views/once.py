@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +18,19 @@ from keys.services import leases
 from keys.services.terms import ceiling
 from keys.views.snippets import snippets
 from portal.errors import PortalError
+
+
+def one_time(request: HttpRequest) -> UUID:
+    """The form's one-time token; a form without one can be sent only once anyway."""
+    return uuid_in(request.POST.get("once", ""))
+
+
+def uuid_in(text: str) -> UUID:
+    """A UUID that somebody sent; one that is nobody's if it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid4()
 
 
 def show_once(request: HttpRequest, issued: leases.Issued) -> HttpResponse:

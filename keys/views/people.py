@@ -12,11 +12,14 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from keys.models.lease import LIVE
 from portal.errors import NotAllowed, PortalError
-from portal.ui import page_of, render_part
+from portal.paging import stretch_of
+from portal.templatetags.ui import amid
+from portal.ui import render_part
 from teams.access import require, require_fresh
 from teams.gifts import Gift, given_by_providers
 from teams.mfa import factors_of
@@ -40,12 +43,16 @@ def person_list(request: SignedIn) -> HttpResponse:
     if find:
         found = found.filter(Q(name__icontains=find) | Q(email__icontains=find))
     context = {
-        "page": page_of(request, _with_figures(found).order_by("name", "email")),
+        "page": stretch_of(request, _with_figures(found), "name", "email", counted=True),
         "shown": shown,
         "find": find,
         "tabs": [
             (value, words, everybody.filter(SHOWN[value]).count())
-            for value, words in (("", "All"), ("platform", "With a platform role"), ("inactive", "Not active"))
+            for value, words in (
+                ("", _("All")),
+                ("platform", _("With a platform role")),
+                ("inactive", _("Not active")),
+            )
         ],
     }
     return render_part(request, "people/list.html", "people/_list.html", context)
@@ -80,8 +87,11 @@ def platform_role(request: SignedIn, pk: UUID) -> HttpResponse:
         return redirect("keys:person", person.pk)
     try:
         people.set_platform_role(person, request.POST.get("role", ""), by=request.user)
-        role = person.get_platform_role_display().lower() if person.platform_role else "without a platform role"
-        messages.success(request, f"{person} is {role} now.")
+        said = {"person": person, "role": amid(person.get_platform_role_display())}
+        if person.platform_role:
+            messages.success(request, _("%(person)s is %(role)s now.") % said)
+        else:
+            messages.success(request, _("%(person)s is without a platform role now.") % said)
     except NotAllowed:
         raise
     except PortalError as error:
@@ -98,7 +108,7 @@ def reset_factors(request: SignedIn, pk: UUID) -> HttpResponse:
     person = get_object_or_404(User, pk=pk, kind=User.Kind.PERSON)
     if request.method == "POST":
         people.reset_factors(person, by=request.user)
-        messages.success(request, f"{person} has no second factor now.")
+        messages.success(request, _("%(person)s has no second factor now.") % {"person": person})
         return redirect("keys:person", person.pk)
     return render(request, "people/factors.html", {"person": person, "factors": factors_of(person)})
 
@@ -115,5 +125,6 @@ def _with_figures(found: QuerySet[User]) -> QuerySet[User]:
 def _sources(person: User, membership: Membership) -> list[str]:
     """What gives somebody their place in a team: a person's hand, groups of a provider, or both."""
     given: list[tuple[str, Gift]] = given_by_providers(person, membership.team)
-    groups = [f"{' and '.join(gift.groups)} ({source})" for source, gift in given]
-    return (["by hand"] if membership.given_role or not groups else []) + groups
+    also = _(" and ")
+    groups = [f"{also.join(gift.groups)} ({source})" for source, gift in given]
+    return ([_("by hand")] if membership.given_role or not groups else []) + groups

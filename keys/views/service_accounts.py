@@ -13,13 +13,15 @@ from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from keys.models import Lease
 from keys.models.lease import ENDED
 from keys.services import leases, spend
+from portal.paging import stretch_of
 from portal.templatetags.ui import count
-from portal.ui import page_of, sent
+from portal.ui import sent
 from teams.access import allowed, require
 from teams.forms.service_accounts import ServiceAccountForm
 from teams.models import ApiToken, Team, User
@@ -51,15 +53,19 @@ def service_account_list(request: SignedIn, slug: str) -> HttpResponse:
     if request.method == "POST":
         require(request.user, Can.MANAGE_MEMBERS, team)
         if account := form.hand_to(partial(service_accounts.make, team), by=request.user):
-            messages.success(request, f"{account} is there. Issue it a key, or make it a token.")
+            messages.success(
+                request, _("%(account)s is there. Issue it a key, or make it a token.") % {"account": account}
+            )
             return redirect("keys:service_account", team.slug, account.pk)
-    rows = team.service_accounts.select_related("responsible").order_by("-is_active", "name")
-    held = Lease.objects.visible_to(request.user).filter(team=team).live().values_list("holder").annotate(Count("pk"))
-    tokens = ApiToken.objects.living(timezone.now()).filter(owner__service_team=team).values_list("owner")
+    page = stretch_of(request, team.service_accounts.select_related("responsible"), "-is_active", "name", "pk")
+    pks = [account.pk for account in page]
+    held = Lease.objects.visible_to(request.user).filter(team=team, holder__in=pks).live().values_list("holder")
+    tokens = ApiToken.objects.living(timezone.now()).filter(owner__in=pks).values_list("owner")
     context: dict[str, Any] = {
         "team": team,
-        "accounts": list(rows),
-        "keys": dict(held.order_by()),
+        "page": page,
+        "accounts": page.object_list,
+        "keys": dict(held.annotate(Count("pk")).order_by()),
         "tokens": dict(tokens.annotate(Count("pk")).order_by()),
         "form": form,
     }
@@ -76,13 +82,16 @@ def service_account_page(request: SignedIn, slug: str, pk: UUID) -> HttpResponse
     counts = keys.order_by().aggregate(
         live=Count("pk", filter=~Q(state__in=ENDED)), ended=Count("pk", filter=Q(state__in=ENDED))
     )
-    shown = keys.filter(state__in=ENDED) if state == "ended" else keys.exclude(state__in=ENDED).order_by("expires_at")
+    if state == "ended":
+        page = stretch_of(request, keys.filter(state__in=ENDED), "-ended_at", "-pk")
+    else:
+        page = stretch_of(request, keys.exclude(state__in=ENDED), "expires_at", "pk")
     sees_tokens = allowed(request.user, Can.MANAGE_MEMBERS, team) or allowed(request.user, Can.SEE_PLATFORM)
     tokens = ApiToken.objects.living(now).filter(owner=account).select_related("parent").order_by("expires_at")
     context: dict[str, Any] = {
         "team": team,
         "account": account,
-        "page": page_of(request, shown),
+        "page": page,
         "state": state,
         "counts": counts,
         "tokens": list(tokens) if sees_tokens else None,
@@ -102,7 +111,7 @@ def edit_service_account(request: SignedIn, slug: str, pk: UUID) -> HttpResponse
     form = ServiceAccountForm(sent(request), team=team, account=account)
     verb = partial(service_accounts.change, account)
     if request.method == "POST" and (changed := form.hand_to(verb, by=request.user)):
-        messages.success(request, f"{changed} is changed.")
+        messages.success(request, _("%(changed)s is changed.") % {"changed": changed})
         return redirect("keys:service_account", team.slug, account.pk)
     context = {"team": team, "account": account, "form": form}
     return render(request, "keys/service_accounts/edit.html", context, status=form.status)
@@ -119,7 +128,11 @@ def end_service_account(request: SignedIn, slug: str, pk: UUID) -> HttpResponse:
     if request.method == "POST":
         keys = held.live().count()
         service_accounts.end(account, by=request.user)
-        messages.success(request, f"{account} is ended, with {count(keys, 'live key')} and its tokens.")
+        messages.success(
+            request,
+            _("%(account)s is ended, with %(keys)s and its tokens.")
+            % {"account": account, "keys": count(keys, "live key")},
+        )
         return redirect("keys:service_account", team.slug, account.pk)
     reach = leases.reach(held, by=request.user)
     context = {"team": team, "account": account, "reach": reach, "tokens": tokens.count()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext as _
+
 from keys.services.leases import Issued
 from portal.litellm import ModelGroup
 
@@ -40,9 +42,9 @@ def _chat_model(groups: tuple[ModelGroup, ...]) -> str | None:
 
 def _environment(url: str, secret: str) -> Snippet:
     return Snippet(
-        "Environment",
+        _("Environment"),
         f'export LITELLM_BASE_URL="{url}"\nexport LITELLM_API_KEY="{secret}"',
-        "The only snippet with the secret in it. The others read it from here.",
+        _("The only snippet with the secret in it. The others read it from here."),
     )
 
 
@@ -106,7 +108,7 @@ def _claude(groups: tuple[ModelGroup, ...], chat: str) -> Snippet:
         'export ANTHROPIC_BASE_URL="$LITELLM_BASE_URL"\n'
         'export ANTHROPIC_AUTH_TOKEN="$LITELLM_API_KEY"\n'
         f"claude --model {json.dumps(own or chat)}",
-        "" if own else "This key opens no Claude model; the gateway translates for another one.",
+        "" if own else _("This key opens no Claude model; the gateway translates for another one."),
     )
 
 

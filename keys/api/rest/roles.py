@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from keys.api.fields import Amount, Models, Ttl
 from keys.api.rest.common import Door, Listed, Nothing, actor, asked, checked, exact, seen_teams
 from keys.api.rest.shapes import ReachOut, RoleOut
-from keys.models import Approval, Gateway, KeyRole
+from keys.models import Approval, Decider, Gateway, KeyRole
 from keys.models.role import WINDOWS
 from keys.services import gateways, leases, roles
 from portal.api import Pages
@@ -38,6 +38,9 @@ class RoleIn(serializers.Serializer[Any]):
     alias_prefix = serializers.CharField(max_length=30, required=False, allow_blank=True)
     metadata = serializers.DictField(child=serializers.CharField(), required=False)
     approval = serializers.ChoiceField(choices=Approval.choices, required=False)
+    auto_ttl = Ttl(required=False, allow_null=True)
+    auto_budget = Amount(required=False)
+    excess = serializers.ChoiceField(choices=Decider.choices, required=False, allow_blank=True)
     max_live_keys = serializers.IntegerField(min_value=1, required=False, allow_null=True)
     teams = serializers.ListField(child=serializers.CharField(), required=False)
     all_teams = serializers.BooleanField(required=False)

@@ -48,6 +48,7 @@ class RoleOut(serializers.ModelSerializer[KeyRole]):
     teams = serializers.SerializerMethodField()
     ttl = Ttl()
     max_ttl = Ttl()
+    auto_ttl = Ttl(allow_null=True)
 
     class Meta:
         model = KeyRole
@@ -55,7 +56,7 @@ class RoleOut(serializers.ModelSerializer[KeyRole]):
             "id", "name", "description", "gateway", "models", "all_models", "max_budget", "budget_duration",
             "tpm_limit", "rpm_limit",
             "max_parallel_requests", "ttl", "max_ttl", "alias_prefix", "metadata", "all_teams", "teams",
-            "approval", "max_live_keys", "version", "ended_at",
+            "approval", "auto_ttl", "auto_budget", "excess", "max_live_keys", "version", "ended_at",
         ]  # fmt: skip
 
     def get_teams(self, role: KeyRole) -> list[str]:

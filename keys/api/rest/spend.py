@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from keys.api.fields import Usd
-from keys.api.rest.common import Door, asked, visible_lease, visible_team
+from keys.api.rest.common import Door, actor, asked, visible_lease, visible_team
 from keys.models import Gateway, Lease
 from keys.services import budgets, spend
 from teams.models import Team
@@ -112,7 +112,7 @@ class TeamSpendView(Door):
     def get(self, request: Request, slug: str) -> Response:
         team, period, now = visible_team(request, slug), asked(PeriodIn, request), timezone.now()
         used = Gateway.objects.filter(leases__team=team).defer("master_key").order_by("name").distinct()
-        members = spend.by_member(team, period["start"], period["end"])
+        members = spend.by_member(team, period["start"], period["end"], seen_by=actor(request))
         return Response(
             {
                 "team": team.slug,

@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from keys.forms.operations import WhyForm
@@ -17,7 +18,8 @@ from keys.models import Finding, Gateway
 from keys.services import findings, operations, reconcile
 from keys.views.operations.standing import gateways_with_listed, listed, not_ours, open_findings
 from portal.errors import Invalid, NotAllowed, PortalError
-from portal.ui import page_of, render_part
+from portal.paging import Stretch, stretch_of
+from portal.ui import render_part
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -40,7 +42,7 @@ def finding_list(request: SignedIn) -> HttpResponse:
     if not kind:  # keys that are listed are answered together, on the page of the list
         shown = shown.exclude(listed(), state=Finding.State.OPEN)
     counts = dict(shown.order_by().values_list("state").annotate(Count("pk")))
-    page = page_of(request, shown.filter(state=state).order_by("-first_seen_at", "-pk"))
+    page: Stretch[Any] = stretch_of(request, shown.filter(state=state), "-first_seen_at", "-pk", counted=True)
     for each in page:
         each.acts = operations.acts_on(each)
     context = {
@@ -74,7 +76,7 @@ def finding(request: SignedIn, pk: int) -> HttpResponse:
     if act == "ignore":
         return _ignore(request, found)
     if act not in DONE:
-        raise Invalid("There is no such act.")
+        raise Invalid(gettext("There is no such act."))
     try:
         DONE[act](request, found)
     except NotAllowed:
@@ -88,7 +90,7 @@ def finding(request: SignedIn, pk: int) -> HttpResponse:
 def _ignore(request: SignedIn, found: Finding) -> HttpResponse:
     form = WhyForm(request.POST)
     if form.hand_to(partial(findings.ignore, found), by=request.user):
-        messages.success(request, "Left as it is. It opens again when it changes.")
+        messages.success(request, gettext("Left as it is. It opens again when it changes."))
         return redirect("keys:findings")
     return _page(request, found, form)
 
@@ -100,20 +102,23 @@ def _page(request: SignedIn, found: Finding, form: WhyForm) -> HttpResponse:
 
 def _restore(request: SignedIn, found: Finding) -> None:
     if findings.restore(found, by=request.user).state == Finding.State.CLOSED:
-        messages.success(request, f"Restored: on {found.gateway} it is as it is here.")
+        messages.success(request, gettext("Restored: on %(gateway)s it is as it is here.") % {"gateway": found.gateway})
     else:
-        said = "is asked to follow; it has not confirmed it yet. Keydesk keeps trying."
-        messages.warning(request, f"{found.gateway} {said}")
+        said = gettext("%(gateway)s is asked to follow; it has not confirmed it yet. Keydesk keeps trying.")
+        messages.warning(request, said % {"gateway": found.gateway})
 
 
 def _adopt(request: SignedIn, found: Finding) -> None:
     findings.adopt(found, by=request.user)
-    messages.success(request, f"Adopted: here it is as it is on {found.gateway} now. The holder is told.")
+    messages.success(
+        request,
+        gettext("Adopted: here it is as it is on %(gateway)s now. The holder is told.") % {"gateway": found.gateway},
+    )
 
 
 def _revoke(request: SignedIn, found: Finding) -> None:
     reconcile.revoke_unknown(found.gateway, [found.subject], by=request.user)
-    messages.success(request, f"Revoked; it is gone from {found.gateway}.")
+    messages.success(request, gettext("Revoked; it is gone from %(gateway)s.") % {"gateway": found.gateway})
 
 
 DONE = {"restore": _restore, "adopt": _adopt, "revoke": _revoke}

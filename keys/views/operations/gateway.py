@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from keys.models import Finding, Gateway, Intent
@@ -20,8 +21,8 @@ from keys.views.operations.findings import rows
 from keys.views.operations.standing import listed
 from portal.errors import Invalid, NotAllowed, PortalError
 from portal.models import AuditEvent
+from portal.paging import stretch_of
 from portal.templatetags.ui import count
-from portal.ui import page_of
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -63,7 +64,9 @@ def compare(request: SignedIn, pk: int) -> HttpResponse:
     require(request.user, Can.MANAGE_PLATFORM)
     gateway = _gateway(pk)
     operations.compare_soon(gateway, by=request.user)
-    messages.success(request, f"Asked. {gateway} is compared with our books by the next sweep.")
+    messages.success(
+        request, _("Asked. %(gateway)s is compared with our books by the next sweep.") % {"gateway": gateway}
+    )
     return redirect("keys:gateway", pk)
 
 
@@ -75,14 +78,17 @@ def end_listed(request: SignedIn, pk: int) -> HttpResponse:
     gateway = _gateway(pk)
     left = rows().filter(listed(), gateway=gateway, state=Finding.State.OPEN)
     if request.method == "GET":
-        context = {"gateway": gateway, "page": page_of(request, left)}
+        page = stretch_of(request, left, "-first_seen_at", "-pk", counted=True)
+        context = {"gateway": gateway, "page": page}
         return render(request, "keys/operations/end.html", context)
     outcome = operations.end_listed(gateway, by=request.user)
     done = len(outcome.revoked) + len(outcome.closed)
     said = capfirst(count(done, "key ended,keys ended"))
-    messages.success(request, f"{said}. What {gateway} has not confirmed is tried again.")
+    messages.success(
+        request, _("%(said)s. What %(gateway)s has not confirmed is tried again.") % {"said": said, "gateway": gateway}
+    )
     if outcome.stopped:
-        messages.warning(request, f"{outcome.stopped} They are listed: look at them.")
+        messages.warning(request, _("%(stopped)s They are listed: look at them.") % {"stopped": outcome.stopped})
     return redirect("keys:gateway", pk)
 
 
@@ -112,19 +118,23 @@ def _answer(request: SignedIn, pk: int) -> HttpResponse:
     gateway, act = _gateway(pk), request.POST.get("act", "")
     if act == "release":
         reconcile.release(gateway, by=request.user)
-        messages.success(request, f"{gateway} is released. The sweeps act there again.")
+        messages.success(request, _("%(gateway)s is released. The sweeps act there again.") % {"gateway": gateway})
         return redirect("keys:gateway", pk)
     if act != "revoke":
-        raise Invalid("There is no such act.")
+        raise Invalid(_("There is no such act."))
     chosen = request.POST.getlist("key")[:AT_ONCE]
     done = reconcile.revoke_unknown(gateway, chosen, by=request.user)
     said = capfirst(count(done, "key is gone,keys are gone"))
     if chosen and done == len(chosen):
-        messages.success(request, f"{said} from {gateway}.")
+        messages.success(request, _("%(said)s from %(gateway)s.") % {"said": said, "gateway": gateway})
     elif chosen:
-        messages.warning(request, f"{said} from {gateway}, {len(chosen) - done} not: try again.")
+        messages.warning(
+            request,
+            _("%(keys)s from %(gateway)s, %(left)s not: try again.")
+            % {"keys": said, "gateway": gateway, "left": len(chosen) - done},
+        )
     else:
-        messages.warning(request, "No key was ticked.")
+        messages.warning(request, _("No key was ticked."))
     return redirect("keys:gateway_hold", pk)
 
 
@@ -135,7 +145,10 @@ def measure(request: SignedIn, pk: int) -> HttpResponse:
     gateway = _gateway(pk)
     try:
         found = operations.measure(gateway, by=request.user)
-        messages.success(request, f"An ending on {gateway} works within {found:g} s.")
+        messages.success(
+            request,
+            _("An ending on %(gateway)s works within %(found)s s.") % {"gateway": gateway, "found": f"{found:g}"},
+        )
     except NotAllowed:
         raise
     except PortalError as error:

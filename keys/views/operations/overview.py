@@ -8,14 +8,18 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from keys.forms.operations import WhyForm
 from keys.models import Intent
 from keys.services import intents
 from keys.templatetags.operations import coming, must, subject
+from keys.templatetags.told import retold
 from keys.views.operations.standing import open_intents, standing
-from portal.ui import page_of, sent
+from portal.paging import stretch_of
+from portal.ui import sent
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -25,7 +29,8 @@ from teams.roles import Can
 @require_GET
 def operations(request: SignedIn) -> HttpResponse:
     require(request.user, Can.SEE_PLATFORM)
-    context = {"standing": standing(), "page": page_of(request, open_intents())}
+    page = stretch_of(request, open_intents(), "-attempts", "created_at", "pk", counted=True)
+    context = {"standing": standing(), "page": page}
     return render(request, "keys/operations/overview.html", context)
 
 
@@ -36,12 +41,18 @@ def retry(request: SignedIn, pk: int) -> HttpResponse:
     if not (intent := _intent(pk)):
         return _kept_already(request)
     intents.retry(intent, by=request.user)
-    about = f"{subject(intent)} {must(intent)} on {intent.gateway}"
+    about = gettext("%(subject)s %(must)s on %(gateway)s") % {
+        "subject": subject(intent),
+        "must": must(intent),
+        "gateway": intent.gateway,
+    }
     left = open_intents().filter(pk=pk).first()
     if left is None:
-        messages.success(request, f"Kept: {about}, and {intent.gateway} confirmed it.")
+        said = {"about": about, "gateway": intent.gateway}
+        messages.success(request, gettext("Kept: %(about)s, and %(gateway)s confirmed it.") % said)
     else:
-        messages.warning(request, f"Not yet: {about}. {left.last_error} Next try {coming(left.due_at)}.")
+        said = {"about": about, "error": retold(left.last_error), "due": coming(left.due_at)}
+        messages.warning(request, gettext("Not yet: %(about)s. %(error)s Next try %(due)s.") % said)
     return redirect("keys:operations")
 
 
@@ -61,8 +72,8 @@ def forget(request: SignedIn, pk: int) -> HttpResponse:
 
 ACTS = {"force": intents.force, "forget": intents.forget}
 DONE = {
-    "force": "{0} has ended by our books. Keydesk keeps trying on {1}.",
-    "forget": "Keydesk does not try any more with {0} on {1}.",
+    "force": _("{0} has ended by our books. Keydesk keeps trying on {1}."),
+    "forget": _("Keydesk does not try any more with {0} on {1}."),
 }
 
 
@@ -86,5 +97,5 @@ def _intent(pk: int) -> Intent | None:
 
 
 def _kept_already(request: SignedIn) -> HttpResponse:
-    messages.success(request, "This promise is kept already, or was forgotten.")
+    messages.success(request, gettext("This promise is kept already, or was forgotten."))
     return redirect("keys:operations")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from keys.models import Proposal
 from keys.services import proposals as services
 from portal.errors import Invalid
-from portal.ui import page_of
+from portal.paging import Stretch, stretch_of
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -22,7 +25,7 @@ from teams.roles import Can
 def proposals(request: SignedIn) -> HttpResponse:
     require(request.user, Can.SEE_PLATFORM)
     rows = Proposal.objects.select_related("proposed_by", "decided_by", "gateway", "role").defer("payload")
-    page = page_of(request, rows.open().order_by("at"))
+    page: Stretch[Any] = stretch_of(request, rows.open(), "at", "pk", counted=True)
     for each in page:
         each.lines = [(name, each.before.get(name, ""), said) for name, said in each.after.items()]
     context = {"page": page, "decided": rows.exclude(outcome="")[:20]}
@@ -37,10 +40,13 @@ def decide(request: SignedIn, pk: int) -> HttpResponse:
     act = request.POST.get("act")
     if act == "confirm":
         done = services.confirm(proposal, by=request.user)
-        messages.success(request, f"{done} is saved, as {proposal.proposed_by} proposed.")
+        messages.success(
+            request,
+            _("%(done)s is saved, as %(proposed_by)s proposed.") % {"done": done, "proposed_by": proposal.proposed_by},
+        )
     elif act == "reject":
         services.reject(proposal, by=request.user, reason=request.POST.get("reason", ""))
-        messages.success(request, "Rejected. Nothing was changed.")
+        messages.success(request, _("Rejected. Nothing was changed."))
     else:
-        raise Invalid("There is no such decision.")
+        raise Invalid(_("There is no such decision."))
     return redirect("keys:proposals")

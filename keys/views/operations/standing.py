@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 
 from keys.models import Finding, Gateway, Intent, Proposal
 from keys.models.intent import STUCK, IntentQuerySet
@@ -89,20 +90,23 @@ class Standing:
             return f"{capfirst(', '.join(self._clauses()))}."
         if self.waiting:
             said = count(self.waiting, "promise waits for its gateway,promises wait for their gateways")
-            return f"{self._ran}. {capfirst(said)}, none is stuck."
-        return f"{self._ran}, nothing is open."
+            return gettext("%(ran)s. %(waiting)s, none is stuck.") % {"ran": self._ran, "waiting": capfirst(said)}
+        return gettext("%(ran)s, nothing is open.") % {"ran": self._ran}
 
     @property
     def _ran(self) -> str:
-        return "All sweeps ran" if all(sweep.succeeded_at for sweep in self.sweeps) else "No sweep is late"
+        all_ran = all(sweep.succeeded_at for sweep in self.sweeps)
+        return gettext("All sweeps ran") if all_ran else gettext("No sweep is late")
 
     def _clauses(self) -> list[str]:
         named = count(self.held, "gateway is held,gateways are held")
+        if len(self.held) == 1:
+            named = gettext("gateway %(gateway)s is held") % {"gateway": self.held[0]}
         counted = {
             count(self.stuck, "promise is stuck,promises are stuck"): self.stuck,
             count(self.late, "sweep is late,sweeps are late"): self.late,
             count(self.failing, "sweep fails,sweeps fail"): self.failing,
-            f"gateway {self.held[0]} is held" if len(self.held) == 1 else named: self.held,
+            named: self.held,
             count(self.departures, "person waits for a decision,people wait for a decision"): self.departures,
             count(self.proposals, "proposal waits,proposals wait"): self.proposals,
             count(self.to_end, "key should end,keys should end"): self.to_end,

@@ -9,13 +9,15 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from keys.forms.operations import ImportForm
 from keys.models import Gateway, UnmanagedKey
 from keys.services import unmanaged
 from keys.views.operations.standing import open_findings
-from portal.ui import page_of, render_part, sent
+from portal.paging import stretch_of
+from portal.ui import render_part, sent
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -34,9 +36,9 @@ def key_list(request: SignedIn) -> HttpResponse:
     gateway = next((each for each in gateways if each.name == request.GET.get("gateway")), None)
     gateway = gateway or next((each for each in gateways if each.foreign_keys), next(iter(gateways), None))
     find = request.GET.get("q", "").strip()
-    keys = UnmanagedKey.objects.filter(gateway=gateway).order_by("-spend", "pk")
+    keys = UnmanagedKey.objects.filter(gateway=gateway)
     context = {
-        "page": page_of(request, _found(keys, find)),
+        "page": stretch_of(request, _found(keys, find), "-spend", "pk", counted=True),
         "gateway": gateway,
         "gateways": gateways,
         "find": find,
@@ -61,6 +63,8 @@ def import_key(request: SignedIn, pk: int) -> HttpResponse:
     key = get_object_or_404(UnmanagedKey.objects.select_related("gateway").defer("gateway__master_key"), pk=pk)
     form = ImportForm(sent(request), key=key)
     if request.method == "POST" and (lease := form.hand_to(partial(unmanaged.adopt_key, key), by=request.user)):
-        messages.success(request, f"{lease} is a lease now. Its secret is as it was, and goes on working.")
+        messages.success(
+            request, _("%(lease)s is a lease now. Its secret is as it was, and goes on working.") % {"lease": lease}
+        )
         return redirect("keys:lease", lease.pk)
     return render(request, "keys/operations/import.html", {"key": key, "form": form}, status=form.status)
