@@ -2,8 +2,8 @@
 // it is hidden until it has run, and what only those without script need is hidden by it.
 (() => {
   const root = document.documentElement;
-  const said = document.getElementById("said");
-  const say = (words) => { if (said) said.textContent = words; };
+  const said = document.getElementById("said"); // its data has the words
+  const say = (words) => { said.textContent = words; };
 
   const show = (theme) => {
     if (theme === "light" || theme === "dark") root.dataset.theme = theme; else delete root.dataset.theme;
@@ -24,13 +24,13 @@
     label.dataset.label = before;
     try {
       await navigator.clipboard.writeText(source.textContent.trim());
-      label.textContent = "Copied";
-      say("Copied to the clipboard.");
+      label.textContent = said.dataset.copied;
+      say(said.dataset.copiedSaid);
       setTimeout(() => { label.textContent = before; }, 4000);
     } catch {
       getSelection().selectAllChildren(source);
-      label.textContent = "Selected: press Ctrl C";
-      say("Selected. Press Ctrl and C to copy.");
+      label.textContent = said.dataset.selected;
+      say(said.dataset.selectedSaid);
     }
   };
 
@@ -50,6 +50,14 @@
     if (copied) copy(copied);
     target.closest("[data-close]")?.closest(".toast")?.remove();
   });
+
+  // One box for all of a list; and a form of a long act, which goes on by itself. Both are links and buttons as well.
+  document.addEventListener("change", ({ target }) => {
+    if (!target.matches("[data-chooses]")) return;
+    for (const box of document.querySelectorAll(`input[form="${target.dataset.chooses}"]`)) box.checked = target.checked;
+  });
+  const rest = document.querySelector("[data-goes-on]");
+  if (rest) setTimeout(() => rest.requestSubmit(), 500);
 
   // A secret that comes twice is a secret that was lost once: such a form is sent once, however often one presses.
   document.addEventListener("submit", (event) => {
@@ -74,7 +82,7 @@
     if (detail.target.id === "problems") detail.target.focus();
   });
   document.addEventListener("htmx:sendError", () => {
-    say("Keydesk does not answer. What is shown may be old. Check the connection and try again.");
+    say(said.dataset.away);
   });
   document.addEventListener("htmx:beforeRequest", ({ detail }) => detail.target?.setAttribute("aria-busy", "true"));
   document.addEventListener("htmx:afterRequest", ({ detail }) => detail.target?.removeAttribute("aria-busy"));

@@ -10,10 +10,11 @@
     authenticate: () => forms.authenticateForm(asked({ authenticate: "passkey" })),
     add: () => forms.addForm(asked({ add: "passkey", passwordless: "id_passwordless" })),
   };
+  const spoken = document.getElementById("said").dataset;
   const words = {
-    NotAllowedError: "No passkey was used: it was stopped, or took too long. Try again, or take another way.",
-    InvalidStateError: "This device has a passkey for your account already.",
-    SecurityError: "Passkeys do not work at this address. Open Keydesk under its own name.",
+    NotAllowedError: spoken.passkeyStopped,
+    InvalidStateError: spoken.passkeyThere,
+    SecurityError: spoken.passkeyAddress,
   };
 
   for (const part of document.querySelectorAll("[data-passkeys]")) part.hidden = false;
@@ -23,7 +24,7 @@
   document.addEventListener("allauth.error", (event) => {
     event.preventDefault();
     const said = document.getElementById("passkey-said");
-    said.textContent = words[event.detail.exception.name] || "The passkey could not be used. Try again, or take another way.";
+    said.textContent = words[event.detail.exception.name] || spoken.passkeyFailed;
     said.hidden = false;
   });
 })();
