@@ -9,16 +9,21 @@ OWN := LITELLM_BASE_URL LITELLM_MASTER_KEY LITELLM_PUBLIC_URL DATABASE_URL CACHE
   $(filter KEYDESK_%,$(filter-out KEYDESK_CHROMIUM KEYDESK_NO_SKIPS,$(.VARIABLES)))
 APART := env $(OWN:%=-u %) KEYDESK_ENV_FILE= KEYDESK_DATA_DIR=$(CURDIR)/var/test
 
-.PHONY: help run test check fix demo lock bench secrets runtime dev
+# Where no words of pages or letters are.
+NO_WORDS := $(VENV) var tests benchmarks deploy docs portal/litellm "*/management/*"
+
+.PHONY: help run test check fix demo lock messages screenshots bench secrets runtime dev
 
 help:
 	@echo "make run      start Keydesk on this machine (HOST, PORT and the rest of README.md's table from .env)"
-	@echo "make demo     fill it with a small believable set: teams, people, roles, keys"
+	@echo "make demo     fill the sandbox with a believable company: 60 people, 400 keys, 90 days of spend"
 	@echo "make test     run the tests that need nothing but Python (ARGS='-k revoke' for some of them)"
 	@echo "make check    linters, types, import rules, migrations, deployment settings"
 	@echo "make fix      mend what the linters can mend"
 	@echo "make lock     lock requirements/*.in again, with hashes"
+	@echo "make messages collect the words of pages and letters for translators (needs gettext)"
 	@echo "make bench    measure"
+	@echo "make screenshots  take the pictures of docs/screenshots anew (KEYDESK_CHROMIUM: path of a Chromium)"
 	@echo "make secrets  print a new KEYDESK_SECRET_KEY and KEYDESK_ENCRYPTION_KEYS"
 
 run: runtime
@@ -53,8 +58,16 @@ lock: dev
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --output-file requirements/$$set.txt $(UPGRADE) requirements/$$set.in || exit 1; done
 
+# The words of pages and letters: locale/<language>/LC_MESSAGES/django.po for who translates, .mo for who runs it.
+messages: dev
+	$(BIN)/python manage.py makemessages --all --no-wrap --add-location=file $(NO_WORDS:%=--ignore %)
+	$(BIN)/python manage.py compilemessages --ignore $(VENV)
+
 bench: dev
 	@$(APART) $(BIN)/python benchmarks/run.py
+
+screenshots: dev
+	@$(APART) $(BIN)/python -m tests.pictures.take
 
 secrets: runtime
 	@$(BIN)/python -m portal.newsecrets

@@ -20,9 +20,10 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from keys.frozen import STATEMENTS
 from keys.models import Gateway
 from keys.services import gateways
-from portal import sweeps
+from portal import append_only, sweeps
 from portal.errors import PortalError
 from portal.health import ask_broker, ask_database
 from portal.models import Letter
@@ -128,6 +129,9 @@ def database() -> Iterator[Finding]:
         yield Finding("database", f"{said}, {len(waiting)} migrations to run", "manage.py start --prepare")
     else:
         yield Finding("database", said)
+        if names := append_only.missing(connection, STATEMENTS):
+            do = "Find out who took it down; then migrate keys to 0007 and back, which puts it up."
+            yield Finding("database", f"nothing keeps closed statements: {', '.join(names)} is not there", do)
 
 
 def stored_secrets() -> Iterator[Finding]:
