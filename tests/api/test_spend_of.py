@@ -168,7 +168,7 @@ def test_a_team_shows_its_spend_by_member_model_and_day(sandbox, call, team, ali
     write(hers, "1.5", model="gpt-4o-mini")
     write(his, "4.25")
     write(his, "0.25", day=today().replace(day=1) - timedelta(days=1))
-    told = call("get", "teams/search/spend/", by=vic).json()
+    told = call("get", "teams/search/spend/", by=bob).json()
     assert set(told) == {
         "team", "max_budget", "budget_duration", "gateways", "from", "to", "by_model", "by_day", "by_member",
     }  # fmt: skip
@@ -183,6 +183,10 @@ def test_a_team_shows_its_spend_by_member_model_and_day(sandbox, call, team, ali
     (gateway,) = told["gateways"]
     assert (gateway["gateway"], gateway["figures"]["ledger"]["amount"]) == ("sandbox", "6.000000")
     assert set(gateway["figures"]) == {"counter", "ledger", "ours", "difference", "window"}
+    others = {who: call("get", "teams/search/spend/", by=who).json() for who in (alice, vic)}
+    assert [each["holder"] for each in others[alice]["by_member"]] == ["Alice"]
+    assert others[vic]["by_member"] == []
+    assert others[vic]["by_model"] == told["by_model"]
 
 
 def test_a_team_without_keys_has_spent_nothing(sandbox, call, team, vic):

@@ -15,6 +15,8 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, Page
 
+from tests.browser.looking import listen
+
 CHROMIUM = os.environ.get("KEYDESK_CHROMIUM", "")
 QUIET = [
     "--no-sandbox",
@@ -68,14 +70,10 @@ def _nothing_left_open(browser: Browser) -> Iterator[None]:
 @pytest.fixture
 def page(page: Page, site: str) -> Iterator[Page]:
     """A page that fails its test on a console error, a broken script, or a request that leaves the host."""
-    trouble: list[str] = []
-    page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("request", lambda sent: None if sent.url.startswith((site, "data:")) else trouble.append(sent.url))
-    page.set_default_timeout(10_000)
+    heard = listen(page, site)
+    page.set_default_timeout(20_000)
     yield page
-    expected = ("status of 401", "status of 403", "status of 404", "status of 409", "status of 422", "status of 503")
-    assert [each for each in trouble if not any(text in each for text in expected)] == []
+    assert heard == []
 
 
 __all__ = ["settings"]

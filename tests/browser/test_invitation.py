@@ -16,7 +16,7 @@ def test_an_invited_person_comes_by_the_link_and_gets_a_key(
 ):
     make_role(models=["gpt-4o-mini"])
     sign_in(page, site, "ines@example.com")
-    page.goto(f"{site}/teams/search/")
+    page.goto(f"{site}/teams/search/members/")
     page.get_by_label("E-mail").fill("Bea@example.com")
     page.get_by_role("button", name="Add to Search Platform").click()
     expect(page.get_by_text("Invited bea@example.com; the link is good until")).to_be_visible()
@@ -46,7 +46,7 @@ def test_an_invited_person_comes_by_the_link_and_gets_a_key(
     hers.goto(link)
     expect(hers.get_by_role("heading", level=1)).to_contain_text("This invitation was used on")
 
-    hers.goto(f"{site}/teams/search/")
+    hers.goto(f"{site}/teams/search/members/")
     hers.get_by_role("link", name="Leave Search Platform").click()
     expect(hers.get_by_text("nothing changes while you look")).to_be_visible()
     if script:

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import pytest
 import time_machine
-from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
@@ -16,7 +15,8 @@ from keys.services import findings, reconcile
 from portal.models import Sweep
 from teams.access import SYSTEM
 from teams.models import Departure, User
-from tests.browser.test_accessible import trouble
+from tests.browser.looking import Walk
+from tests.browser.pages import BAD_DAY
 from tests.browser.test_journey import sign_in
 
 LONG = "a-name-that-is-quite-long-and-goes-on-for-a-while-until-it-has-to-wrap-somewhere"
@@ -82,30 +82,25 @@ def bad_day(sandbox, team, ruth, make_role, make_key):
     return away
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_axe_finds_nothing_on_the_pages_of_a_bad_day(bad_day, sandbox, browser: Browser, site, width, scheme):
-    page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
-    sign_in(page, site, "ruth@example.com")
-    promise, finding = Intent.objects.first(), Finding.objects.get(kind=Kind.LIMITS)
-    paths = [
-        "/", "/operations/", "/operations/departures/", "/operations/findings/", "/operations/findings/?state=ignored",
-        f"/operations/findings/{finding.pk}/", "/operations/unmanaged/?gateway=eu-prod-frankfurt-1",
-        f"/operations/unmanaged/{UnmanagedKey.objects.latest('pk').pk}/import/",
-        f"/operations/intents/{promise.pk}/force/", f"/operations/intents/{promise.pk}/forget/",
-        f"/gateways/{bad_day.pk}/", f"/gateways/{bad_day.pk}/end/", f"/gateways/{sandbox.gateway.pk}/",
-    ]  # fmt: skip
-    found = {}
-    for path in paths:
-        assert page.goto(site + path).status == 200, path
-        found[path] = trouble(page)
+def test_axe_finds_nothing_on_the_pages_of_a_bad_day(bad_day, sandbox, browser: Browser, site):
+    walk = Walk(browser, site)
+    sign_in(walk.page, site, "ruth@example.com")
+    rows = {
+        "promise": Intent.objects.first().pk,
+        "finding": Finding.objects.get(kind=Kind.LIMITS).pk,
+        "foreign": UnmanagedKey.objects.latest("pk").pk,
+        "away": bad_day.pk,
+        "gateway": sandbox.gateway.pk,
+    }
+    for path in BAD_DAY:
+        walk.open(path.format(**rows))
     with time_machine.travel(timezone.now() + timedelta(minutes=20), tick=True):
-        page.goto(f"{site}/gateways/{sandbox.gateway.pk}/hold/")
-        expect(page.get_by_role("heading", name="Ours, and not in this database")).to_be_visible()
-        found["hold"] = trouble(page)
-        page.get_by_role("button", name="Revoke these").click()
-        expect(page.get_by_role("dialog")).to_be_visible()
-        found["hold, asked"] = [each["id"] for each in Axe().run(page).response["violations"]]
-    assert {path: said for path, said in found.items() if said} == {}
+        walk.open(f"/gateways/{sandbox.gateway.pk}/hold/")
+        expect(walk.page.get_by_role("heading", name="Ours, and not in this database")).to_be_visible()
+        walk.page.get_by_role("button", name="Revoke these").click()
+        expect(walk.page.get_by_role("dialog")).to_be_visible()
+        walk.keep("hold, asked")
+    assert walk.wrong() == {}
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])

@@ -12,7 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from portal.models import AuditEvent
-from tests.browser.test_accessible import trouble
+from tests.browser.looking import trouble
 from tests.browser.test_journey import sign_in
 
 INSIDE = {  # a phone or a laptop whose owner is there and has just shown a finger

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from keys.services import intents, leases
 from portal.providers import Provider
 from teams.models import GroupMapping, Membership, ToldGroups, User
-from tests.browser.test_accessible import trouble
+from tests.browser.looking import trouble
 from tests.browser.test_journey import sign_in
 
 CARLA = "carla@example.com"

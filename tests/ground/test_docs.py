@@ -24,11 +24,28 @@ def test_the_table_of_the_readme_names_every_variable_that_is_read_and_no_other(
     assert told == read - {"PYTEST_XDIST_WORKER"}
 
 
-@pytest.mark.parametrize("document", ["README.md", "DEVELOPERS.md", "docs/operating.md"])
-def test_every_link_between_pages_leads_somewhere(document):
-    file = ROOT / document
-    links = re.findall(r"\]\(([^)#:]+)\)", file.read_text())
-    assert [link for link in links if not (file.parent / link).exists()] == []
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=[str(each.relative_to(ROOT)) for each in DOCUMENTS])
+def test_every_link_between_pages_leads_somewhere(file):
+    """To a file that exists, and to a heading that it has."""
+    for link in re.findall(r"\]\(([^):]+)\)", file.read_text()):
+        page, _, heading = link.partition("#")
+        there = file.parent / page if page else file
+        assert there.exists(), link
+        assert not heading or heading in _headings(there), link
+
+
+def test_the_index_of_the_documents_names_each_of_them():
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert [each.name for each in ROOT.glob("docs/*.md") if each.name != "README.md" and each.name not in index] == []
+
+
+def _headings(document: Path) -> set[str]:
+    """As GitHub makes anchors of them."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_the_first_script_of_the_readme_works_as_it_stands(tmp_path):

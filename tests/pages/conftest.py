@@ -7,12 +7,18 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import time_machine
 from django.utils import timezone
 
+from keys.models import KeyRequest, KeyRole
+from keys.services import requests
+from keys.services.terms import Ask
+
+FRONTIER: dict[str, Any] = {"approval": "team", "max_budget": Decimal(300), "models": ["gpt-4o", "gpt-4o-mini", "opus"]}
 HTMX = {"HX-Request": "true"}
 
 
@@ -48,6 +54,7 @@ def later() -> Iterator[Callable[[], Any]]:
 def text(response: Any) -> str:
     """What the page says, without its markup."""
     body = re.sub(r"<(script|style|svg).*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
+    body = re.sub(r"</?time\b[^>]*>", "", body)  # words in a sentence
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
@@ -62,6 +69,8 @@ def form_of(response: Any, form_id: str = "") -> dict[str, Any]:
         ticked = found.get("type") not in {"radio", "checkbox"} or re.search(r"\bchecked\b", tag)
         if "name" in found and ticked:
             sent.setdefault(found["name"], []).append(html.unescape(found.get("value", "")))
+    for name, words in re.findall(r'<textarea[^>]*name="([^"]+)"[^>]*>(.*?)</textarea>', body, flags=re.DOTALL):
+        sent[name] = [html.unescape(words)]
     for name, options in re.findall(r'<select[^>]*name="([^"]+)"[^>]*>(.*?)</select>', body, flags=re.DOTALL):
         sent[name] = re.findall(r'value="([^"]*)"[^>]*\bselected', options) or [""]
     return {name: values if len(values) > 1 else values[0] for name, values in sent.items()}
@@ -69,3 +78,16 @@ def form_of(response: Any, form_id: str = "") -> dict[str, Any]:
 
 def secret_in(response: Any) -> str:
     return re.search(r'id="secret">\s*(sk-[\w-]+)', response.content.decode()).group(1)
+
+
+@pytest.fixture
+def ask_for(sandbox, team, alice, make_role) -> Callable[..., KeyRequest]:
+    """Ask for a key that needs an approver: alice's, three models for 30 days and $300.00, unless told otherwise."""
+
+    def ask(*, holder: Any = None, by: Any = None, role: Any = None, **asks: Any) -> KeyRequest:
+        role = role or KeyRole.objects.filter(name="frontier").first() or make_role(name="frontier", **FRONTIER)
+        holder = holder or alice
+        fields = {"team": team, "role": role, "name": "ranker", "purpose": "Compare four rerankers."} | asks
+        return requests.submit(Ask(**fields), holder=holder, by=by or holder)
+
+    return ask

@@ -91,6 +91,11 @@ def test_an_act_that_has_no_words_is_still_readable(team, ruth, as_person):
     assert "Keydesk something quite new: Search Platform." in text(as_person(ruth).get(PAGE))
 
 
+def test_a_reason_that_ends_with_a_full_stop_gets_no_second_one(team, ruth, as_person):
+    act("request.denied", team, reason="Try coding first.")
+    assert "Keydesk denied Search Platform: Try coding first. " in text(as_person(ruth).get(PAGE))
+
+
 def test_names_are_text_and_not_markup(other_team, ruth, as_person):
     other_team.name = "<script>alert(1)</script> {target}"
     act("team.made", other_team)

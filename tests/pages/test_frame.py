@@ -180,7 +180,7 @@ def broken_home(monkeypatch):
         def fail(*_, **__):
             raise error
 
-        monkeypatch.setattr("keys.views.home.page_of", fail)
+        monkeypatch.setattr("keys.views.home.stretch_of", fail)
 
     return breaks_with
 

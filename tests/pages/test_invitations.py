@@ -183,10 +183,10 @@ def test_an_invitation_is_taken_only_by_a_form_of_ours(link, team):
 
 
 def test_team_admins_see_who_is_invited_and_others_do_not(link, team, ines, alice, as_person):
-    said = text(as_person(ines).get(reverse("teams:team", args=[team.slug])))
+    said = text(as_person(ines).get(reverse("teams:members", args=[team.slug])))
     assert "Invited, not here yet" in said
     assert "bea@example.com Member Ines" in said
-    assert "bea@example.com" not in text(as_person(alice).get(reverse("teams:team", args=[team.slug])))
+    assert "bea@example.com" not in text(as_person(alice).get(reverse("teams:members", args=[team.slug])))
 
 
 def test_an_invitation_is_sent_again_from_the_teams_page(link, team, ines, as_person):
@@ -209,7 +209,7 @@ def test_invitations_of_another_team_are_not_there(link, other_team, mallory, in
 
 def test_too_many_invitations_are_said_at_the_form(team, ines, settings, as_person):
     settings.INVITATIONS_AN_HOUR = 1
-    client, url = as_person(ines), reverse("teams:add_member", args=[team.slug])
+    client, url = as_person(ines), reverse("teams:members", args=[team.slug])
     client.post(url, {"email": "bea@example.com", "role": "member"})
     again = client.post(url, {"email": "eve@example.com", "role": "member"})
     assert again.status_code == 429

@@ -221,11 +221,13 @@ def test_a_role_of_all_models_can_be_narrowed(counter, make_role, sandbox):
     assert lease.limits["all_models"] is False
 
 
-def test_a_role_that_needs_an_approval_says_so_and_offers_no_button(counter, make_role):
+def test_a_role_that_needs_an_approval_says_so_and_issues_nothing(counter, make_role):
     role = make_role(name="frontier", approval="team")
     page = counter.get(ISSUE, {"role": role.pk})
-    assert "Keys of this role need an approval" in text(page)
+    assert "Goes to an approver" in text(page)
     assert "Issue key" not in text(page)
+    assert counter.post(ISSUE, form_of(page, "issue")).status_code == 409
+    assert not Lease.objects.exists()
 
 
 def test_somebody_without_a_team_reads_who_can_help(sandbox, person, ruth, as_person):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from datetime import timedelta
+from types import SimpleNamespace
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from keys.models import KeyRole, Lease, State
+from keys.services import leases
 from portal.litellm.faults import refused
 from tests.pages.conftest import form_of, text
 
@@ -18,8 +23,8 @@ def test_the_lists_offer_to_choose_keys_that_one_may_end(make_key, alice, bob, a
     lease = make_key(name="hers").lease
     chosen = f'value="{lease.pk}"'
     assert chosen in as_person(alice).get("/").content.decode()
-    assert chosen in as_person(bob).get("/teams/search/").content.decode()
-    page = as_person(audra).get("/teams/search/").content.decode()
+    assert chosen in as_person(bob).get("/teams/search/keys/").content.decode()
+    page = as_person(audra).get("/teams/search/keys/").content.decode()
     assert chosen not in page
     assert "Revoke selected" not in page
 
@@ -145,3 +150,51 @@ def test_a_gateway_that_is_away_does_not_stop_the_end_of_a_team(make_key, ruth, 
     sandbox.faults.fail_next("/key/delete", refused(), times=9)
     page = text(as_person(ruth).post(reverse("keys:team_end", args=["search"]), follow=True))
     assert "One key is not yet revoked." in page
+
+
+def test_many_are_paused_resumed_and_renewed_with_a_result_for_each(make_key, alice, sandbox, as_person):
+    one, two = make_key(name="one"), make_key(name="two")
+    ids, client = {"id": [one.lease.pk, two.lease.pk]}, as_person(alice)
+    asked = client.get("/keys/pause/", ids)
+    assert "Pause two keys?" in text(asked)
+    paused = client.post("/keys/pause/", form_of(asked) | {"reason": "On leave"})
+    assert "Two keys of 2 paused" in text(paused)
+    assert [sandbox.status_of(each.secret) for each in (one, two)] == [401, 401]
+    assert "Nothing to do" in text(client.get("/keys/pause/", ids))
+    assert "Two keys of 2 resumed" in text(client.post("/keys/resume/", form_of(client.get("/keys/resume/", ids))))
+    assert sandbox.status_of(one.secret) == 200
+    Lease.objects.filter(pk=one.lease.pk).update(expires_at=timezone.now() + timedelta(hours=1))
+    leases.revoke(two.lease, by=alice)
+    renewed = text(client.post("/keys/renew/", {"id": [str(one.lease.pk), str(two.lease.pk)]}))
+    assert "One key of 2 renewed" in renewed
+    assert "Renewed; it ends " in renewed
+    assert "One was refused" in renewed
+    assert "This key is revoked: it cannot be renewed." in renewed
+
+
+def test_what_takes_long_is_done_a_stretch_at_a_time_and_goes_on_where_it_was(
+    make_key, alice, sandbox, as_person, monkeypatch
+):
+    monkeypatch.setattr("keys.services.leases.many.TOGETHER", 2)
+    clock = SimpleNamespace(monotonic=itertools.count(step=6).__next__)  # two stretches of six seconds fit into ten
+    monkeypatch.setattr("keys.services.leases.many.time", clock)
+    made = [make_key(name=f"key {number}") for number in range(5)]
+    client = as_person(alice)
+    first = client.post(MANY, {"id": [str(each.lease.pk) for each in made], "reason": "Laptops were lost"})
+    assert "Four keys of 5 ended" in text(first)
+    assert "One key is left. What is done stays done if you leave this page." in text(first)
+    assert Lease.objects.live().count() == 1
+    sent = form_of(first)
+    last = client.post(MANY, sent)
+    assert "Five keys of 5 ended" in text(last)
+    assert "Go on" not in text(last)
+    assert set(Lease.objects.values_list("end_reason", flat=True)) == {"Laptops were lost"}
+    assert "Five keys of 5 ended" in text(client.post(MANY, sent))  # a reload does it no second time
+
+
+def test_all_that_fit_the_filters_of_the_list_can_be_chosen(make_key, bob, alice, as_person):
+    make_key(name="batch one"), make_key(name="batch two", holder=bob), make_key(name="other")
+    page = text(as_person(bob).get(MANY, {"all": "1", "q": "batch"}))
+    assert "Revoke two keys?" in page
+    assert "batch one" in page
+    assert "other" not in page

@@ -170,7 +170,7 @@ def test_everybody_may_rehearse_their_own_leaving_and_not_do_it(alice, as_person
 
 def test_a_member_leaves_from_the_teams_page(make_key, team, alice, as_person):
     lease, client = make_key().lease, as_person(alice)
-    assert leaving_url(alice) in client.get(reverse("teams:team", args=[team.slug])).content.decode()
+    assert leaving_url(alice) in client.get(reverse("teams:members", args=[team.slug])).content.decode()
     page = client.get(leaving_url(alice))
     assert "Leave Search Platform and end one key" in text(page)
     done = client.post(leaving_url(alice), form_of(page), follow=True)

@@ -22,6 +22,12 @@ PAGES = {
     ("post", "keys:resume"): "302 404 404 404 302 404 302 302 403 302",
     ("get", "keys:revoke_many"): "302 404 404 404 200 404 200 200 403 200",
     ("post", "keys:revoke_many"): "302 404 404 404 200 404 200 200 403 200",
+    ("get", "keys:pause_many"): "302 404 404 404 200 404 200 200 403 200",
+    ("post", "keys:pause_many"): "302 404 404 404 200 404 200 200 403 200",
+    ("get", "keys:resume_many"): "302 404 404 404 200 404 200 200 403 200",
+    ("post", "keys:resume_many"): "302 404 404 404 200 404 200 200 403 200",
+    ("get", "keys:renew_many"): "302 404 404 404 200 404 403 403 403 403",
+    ("post", "keys:renew_many"): "302 404 404 404 200 404 403 403 403 403",
     ("get", "keys:revoke"): "302 404 404 404 200 404 200 200 403 200",
     ("post", "keys:revoke"): "302 404 404 404 302 404 302 302 403 302",
 }
@@ -36,9 +42,9 @@ def bodies(scene: Scene) -> dict[str, dict[str, Any]]:
         "keys:issue": {"team": scene.team.slug, "role": str(scene.role.pk)},
         "keys:renew": {"ttl": "30d"},
         "keys:rotate": {"grace": "24h", "replaces": "1"},
-        "keys:revoke_many": {"id": str(scene.lease.pk)},
+        **{f"keys:{act}_many": {"id": str(scene.lease.pk)} for act in ("revoke", "pause", "resume", "renew")},
     }
 
 
 def queries(scene: Scene) -> dict[str, dict[str, Any]]:
-    return {"keys:revoke_many": {"id": str(scene.lease.pk)}}
+    return {f"keys:{act}_many": {"id": str(scene.lease.pk)} for act in ("revoke", "pause", "resume", "renew")}

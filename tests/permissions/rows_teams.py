@@ -16,7 +16,6 @@ PAGES = {
     ("get", "teams:team"): "302 404 404 200 200 200 200 200 200 200",
     ("get", "teams:edit"): "302 404 404 403 403 403 403 200 403 200",
     ("post", "teams:edit"): "302 404 404 403 403 403 403 302 403 422",
-    ("post", "teams:add_member"): "302 404 404 403 403 403 403 422 403 422",
     ("post", "teams:member"): "302 404 404 403 403 403 403 302 403 302",
     ("get", "teams:holder_budget"): "302 404 404 403 403 403 403 200 403 200",
     ("post", "teams:holder_budget"): "302 404 404 403 403 403 403 302 403 302",
@@ -29,7 +28,6 @@ def arguments(scene: Scene) -> dict[str, list[Any]]:
         "keys:team_end": [slug],
         "teams:team": [slug],
         "teams:edit": [slug],
-        "teams:add_member": [slug],
         "teams:member": [slug, scene.vic.pk],
         "teams:holder_budget": [slug, scene.vic.pk],
     }

@@ -62,7 +62,8 @@ def test_a_page_answers_each_person_as_the_table_says(client, scene, file):
 
 @files("REST")
 def test_the_api_answers_each_actor_as_the_table_says(client, scene, file):
-    asked, tokens = Asked(scene, file), {"nobody": {}}
+    asked = Asked(scene, file)
+    tokens: dict[str, dict[str, str]] = {"nobody": {}}
     for who in ACTORS[1:]:
         actor = scene.people[who.split(maxsplit=1)[0]]
         tokens[who] = scene.bearer(actor, ["read"] if who.endswith("only read") else None)
