@@ -12,6 +12,7 @@ COPY portal portal
 COPY teams teams
 COPY keys keys
 COPY templates templates
+COPY locale locale
 # Static files are the same everywhere, so they are made here. The keys made for this one command stay in this stage.
 RUN KEYDESK_STATIC_ROOT=/app/static KEYDESK_DATA_DIR=/tmp/build python -c "\
 import django; django.setup(); \
