@@ -8,7 +8,7 @@ import time
 
 import pytest
 from django.core.management import call_command
-from playwright.sync_api import Page
+from playwright.sync_api import CDPSession, Page
 
 from keys.models import KeyRequest, Lease
 from teams.models import Team
@@ -20,6 +20,8 @@ BYTES = 150_000
 FIRST_PAINT = 0.5  # seconds, from the click, the server's part and all
 TRIES = 4  # the best counts: other tests and other people's work run beside
 SHIFT = 0.02
+LONG = {"/audit/", "/keys/"}  # where a slow line is still bringing rows when the first ones could be painted
+LINE, SLOW_LINE = -1, 80_000  # bytes a second; -1: as fast as it is
 STEPS, STEPS_TAKE = 400_000, 0.01  # seconds: what this loop takes on a core left alone; 0.009 was measured
 
 MAIN = lines("""
@@ -54,12 +56,13 @@ WATCH = """
   }).observe({ type: "layout-shift", buffered: true });
 """
 MEASURE = """async () => {
+  const painted = () => performance.getEntriesByName("first-contentful-paint")[0];
   await document.fonts.ready;
-  for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+  for (let frame = 0; frame < 3 || (!painted() && frame < 600); frame += 1) await new Promise(requestAnimationFrame);
   const sent = ["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type));
   return {
     bytes: sent.reduce((sum, { transferSize }) => sum + transferSize, 0),
-    paint: performance.getEntriesByName("first-contentful-paint")[0].startTime / 1000,
+    paint: painted().startTime / 1000,
     shift: window.shifts.reduce((sum, each) => sum + each, 0),
   };
 }"""
@@ -71,6 +74,12 @@ def slowness() -> float:
     for _ in range(STEPS):
         pass
     return max(1.0, (time.perf_counter() - began) / STEPS_TAKE)
+
+
+def bring(devtools: CDPSession, pace: int) -> None:
+    """Let the page's bytes come at that pace."""
+    asked = {"offline": False, "latency": 0, "downloadThroughput": pace, "uploadThroughput": -1}
+    devtools.send("Network.emulateNetworkConditions", asked)
 
 
 @pytest.fixture
@@ -87,10 +96,12 @@ def company(sandbox, ruth) -> dict[str, object]:
 def test_the_main_pages_are_light_quick_and_stay_where_they_are(company, page: Page, site):
     page.add_init_script(WATCH)
     sign_in(page, site, "ruth@example.com")
-    over = {}
+    devtools, over = page.context.new_cdp_session(page), {}
     for path in (each.format(**company) for each in MAIN):
+        bring(devtools, SLOW_LINE if path in LONG else LINE)
         page.goto(site + path)  # fills the cache
         shift, paint = page.evaluate(MEASURE)["shift"], math.inf
+        bring(devtools, LINE)
         for _ in range(TRIES):
             pace = slowness()
             page.goto(site + path)
