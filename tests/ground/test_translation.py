@@ -82,8 +82,9 @@ def test_templates_have_no_words_that_translators_do_not_see():
 def test_unmarked_words_are_found():
     page = """<p>{# not this #}{% translate "Nor this" %}
       Hello <b title="Sir">{{ name|default:"nobody" }}</b><code>ls</code>
-      <c-empty title="{% translate 'Fine' %}" lead="Not fine" /></p>"""
-    assert unmarked(page) == [(2, "Hello"), (2, "Sir"), (2, "nobody"), (3, "Not fine")]
+      <c-empty title="{% translate 'Fine' %}" lead="Not fine" /></p>
+      {% include "a.html" with label="Nor this" help=_("But this") %}"""
+    assert unmarked(page) == [(2, "Hello"), (2, "Sir"), (2, "nobody"), (3, "Not fine"), (4, "Nor this")]
 
 
 def test_whatever_is_counted_has_its_plurals():

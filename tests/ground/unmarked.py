@@ -10,6 +10,8 @@ COMMENT = re.compile(r"\{#.*?#\}|\{% comment .*?endcomment %\}", re.DOTALL)
 MARKED = re.compile(r"\{%-? blocktranslate\b.*?\{% endblocktranslate %\}", re.DOTALL)
 TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
 IN_FILTER = re.compile(r"\|(?:default|default_if_none|yesno|pluralize|add)(?::)(\"[^\"]*\"|'[^']*')")
+INCLUDE = re.compile(r"\{% include .*?%\}", re.DOTALL)
+GIVEN = re.compile(r"\b([\w-]+)=(\"[^\"]*\"|'[^']*')")
 WORD = re.compile(r"[A-Za-z]{2,}")
 READ = {  # attributes of HTML, then those of our components
     *("alt", "title", "aria-label", "aria-description", "placeholder", "data-label", "data-said", "data-words"),
@@ -23,10 +25,12 @@ NAMES = re.compile(
 def unmarked(template: str) -> list[tuple[int, str]]:
     """Line and text of each; what is inside `<code>`, `<pre>`, `<script>` and `translate="no"` is no language."""
     bare = COMMENT.sub(_lines, template)
-    bare = MARKED.sub(_lines, bare)
     found = [(bare.count("\n", 0, hit.start()) + 1, hit[1].strip("\"'")) for hit in IN_FILTER.finditer(bare)]
+    for tag in INCLUDE.finditer(bare):
+        given = [value.strip("\"'") for name, value in GIVEN.findall(tag[0]) if name in READ and name != "act"]
+        found += [(bare.count("\n", 0, tag.start()) + 1, words) for words in given]
     reader = _Reader()
-    reader.feed(TAG.sub(_lines, bare))
+    reader.feed(TAG.sub(_lines, MARKED.sub(_lines, bare)))
     reader.close()
     return sorted((line, words) for line, words in [*found, *reader.found] if WORD.search(NAMES.sub("", words)))
 
