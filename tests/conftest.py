@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ from tests.emptying import empty_all
 LIVE_URL = os.environ.get("LIVE_LITELLM_BASE_URL", "")
 LIVE_KEY = os.environ.get("LIVE_LITELLM_MASTER_KEY", "")
 NO_LIVE = "set LIVE_LITELLM_BASE_URL and LIVE_LITELLM_MASTER_KEY to a LiteLLM proxy that tests may fill"
+DOORS = {Path(__file__).parent / name for name in ("api", "pages")}
+ON_BOTH = {"test_query_counts", "test_schema_fuzz", "test_idempotency"}  # SQLite and PostgreSQL
 PASSWORD = "long enough for a test 42"
 
 gc.disable()  # what is imported and collected stays to the end: pytest_collection_finish() puts it out of sight
@@ -258,6 +261,16 @@ def after_horizon() -> Callable[..., None]:
 def ended(lease: Lease) -> bool:
     lease.refresh_from_db()
     return lease.state in {"revoked", "expired", "failed"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the pages and the API: doors decide nothing, and what is behind them is tested on each database itself.
+
+    On PostgreSQL they are asked by the query counts (each page and list, with rows), the schema's fuzz, and browsers.
+    """
+    for item in items:
+        if item.path.parent in DOORS and item.path.stem not in ON_BOTH and not item.get_closest_marker("live"):
+            item.add_marker(pytest.mark.apart)
 
 
 def pytest_collection_finish() -> None:

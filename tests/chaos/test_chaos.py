@@ -31,7 +31,7 @@ from tests.ground.processes import ROOT, apart, eventually, new_secrets
 pytestmark = pytest.mark.chaos
 
 LEASES, KILLS = 300, 20
-HALF = {"leases": LEASES // 2, "kills": KILLS // 2, "rounds": 1}  # of the one process: CI has 25 minutes for all
+PART = {"leases": LEASES // 4, "kills": KILLS // 4, "rounds": 1}  # of the one process: CI has 25 minutes for all
 ROUNDS = 2  # of a deck, at least
 LIMIT = 900  # seconds of chaos; 100 do on two idle cores
 UP, REST = 120, 200  # seconds until all is up again, and until the workers kept what is due; a claim alone lasts 60
@@ -88,8 +88,8 @@ def desk_of_one_process(rig, tmp_path) -> Desk:
     env = apart(tmp_path / "data", **common(port, rig))
     command = [sys.executable, "manage.py", "start"]
     services = [rig, Service("web", command, env, tmp_path, looks=lambda: well(port))]
-    deck = {"proxy": 1, "web": 6, "web child": 4}
-    return Desk(f"http://127.0.0.1:{port}", env, services, Counter(deck), **HALF)
+    deck = {"proxy": 1, "web": 2, "web child": 2}
+    return Desk(f"http://127.0.0.1:{port}", env, services, Counter(deck), **PART)
 
 
 def common(port: int, rig: Rig) -> dict[str, str]:

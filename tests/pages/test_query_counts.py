@@ -19,7 +19,7 @@ from tests.permissions.scene import Scene, scene
 from tests.permissions.table import FILES, PAGES, REST, Asked
 
 __all__ = ["scene"]
-pytestmark = [pytest.mark.django_db, pytest.mark.apart]
+pytestmark = pytest.mark.django_db
 FEW, MANY = 2, 60  # a page has 50 rows, a page of REST too
 
 # Who looks, and how many queries each page takes of them. Left out are pages of allauth's and forms without rows.

@@ -16,6 +16,12 @@ OURS = ("keys.", "teams.", "portal.")
 REST_FILES = [file for file in FILES if rows_of(file, "REST")]
 
 
+@pytest.fixture(autouse=True)
+def _plain_refusals(monkeypatch):
+    """Of a refusal only the status counts here; its page is drawn for other tests."""
+    monkeypatch.setattr("portal.views.render", lambda *of, status, **_: HttpResponse(status=status))
+
+
 def files(kind: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("file", [f for f in FILES if rows_of(f, kind)], ids=lambda f: f.__name__)
 
