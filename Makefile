@@ -12,12 +12,13 @@ APART := env $(OWN:%=-u %) KEYDESK_ENV_FILE= KEYDESK_DATA_DIR=$(CURDIR)/var/test
 # Where no words of pages or letters are.
 NO_WORDS := $(VENV) var tests benchmarks deploy docs portal/litellm "*/management/*"
 
-.PHONY: help run test check fix demo lock messages screenshots bench secrets runtime dev
+.PHONY: help run test fuzz check fix demo lock messages screenshots bench secrets runtime dev
 
 help:
 	@echo "make run      start Keydesk on this machine (HOST, PORT and the rest of README.md's table from .env)"
 	@echo "make demo     fill the sandbox with a believable company: 60 people, 400 keys, 90 days of spend"
 	@echo "make test     run the tests that need nothing but Python (ARGS='-k revoke' for some of them)"
+	@echo "make fuzz     ask the API over 20,000 times whatever its schema allows, and what it forbids"
 	@echo "make check    linters, types, import rules, migrations, deployment settings"
 	@echo "make fix      mend what the linters can mend"
 	@echo "make lock     lock requirements/*.in again, with hashes"
@@ -34,7 +35,7 @@ demo: runtime
 	@$(BIN)/python manage.py demo
 
 test: dev
-	@$(APART) $(BIN)/python -m pytest -n 3 $(ARGS)
+	@$(APART) $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: dev
 	$(BIN)/ruff check .
@@ -42,8 +43,10 @@ check: dev
 	$(BIN)/djlint --quiet --check templates
 	$(BIN)/djlint --quiet --lint templates
 	$(BIN)/lint-imports
-	$(APART) $(BIN)/mypy manage.py portal teams keys tests benchmarks
+	$(APART) $(BIN)/mypy manage.py portal teams keys keydesk tests benchmarks
 	$(APART) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(APART) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+	$(APART) $(BIN)/python manage.py errorcodes
 	@echo "manage.py check --deploy, as in production"
 	@$(APART) KEYDESK_URL=https://keys.example.com DATABASE_URL=postgres://keydesk@127.0.0.1/keydesk \
 	  $$($(BIN)/python -m portal.newsecrets) $(BIN)/python manage.py check --deploy --fail-level WARNING
@@ -62,6 +65,11 @@ lock: dev
 messages: dev
 	$(BIN)/python manage.py makemessages --all --no-wrap --add-location=file $(NO_WORDS:%=--ignore %)
 	$(BIN)/python manage.py compilemessages --ignore $(VENV)
+
+# As tests/api/test_schema_fuzz.py does in `make test`, and ten times as much, each person in a process of its own;
+# FUZZ_SEED chooses what is asked, FUZZ_REQUESTS how much of each.
+fuzz: dev
+	@$(APART) FUZZ_REQUESTS=$${FUZZ_REQUESTS:-6700} $(BIN)/python -m pytest -n 3 -rP tests/api/test_schema_fuzz.py $(ARGS)
 
 bench: dev
 	@$(APART) $(BIN)/python benchmarks/run.py

@@ -33,6 +33,20 @@ class Pages(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 200
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """As drf-spectacular asks for it: all three are always there."""
+        link = {"type": "string", "format": "uri", "nullable": True}
+        return {
+            "type": "object",
+            "required": ["results", "next", "previous"],
+            "properties": {"results": schema, "next": link, "previous": dict(link)},
+        }
+
+    def get_ordering(self, request: Any, queryset: Any, view: Any) -> Any:
+        """As the caller says, where the view lets them; rows that are alike by their keys."""
+        said = request.query_params.get("ordering") if getattr(view, "orders", ()) else None
+        return (said, "-pk") if said else super().get_ordering(request, queryset, view)
+
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         """Raises NotFound for a cursor that is none of ours."""
         try:
@@ -63,6 +77,11 @@ def _told(details: Any) -> Any:
     return storable(details) if isinstance(details, str) else details
 
 
+def explained(code: str) -> dict[str, str]:
+    """The header that leads from an error to its page. Source: RFC 8288, and `help` of its registry."""
+    return {"Link": f'</api/v1/errors/{code}/>; rel="help"'}
+
+
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: every trouble in one shape."""
     if isinstance(error, PortalError):
@@ -73,7 +92,7 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         return Response(
             body(error.code, error.message, error.action, retryable=error.retryable, details=error.details),
             status=error.status,
-            headers={"Retry-After": str(wait)} if wait else {},
+            headers=explained(error.code) | ({"Retry-After": str(wait)} if wait else {}),
         )
     if isinstance(error, Http404):
         error = exceptions.NotFound()
@@ -86,13 +105,13 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         return problem(Invalid(details=details), context)
     if isinstance(error, exceptions.APIException):
         set_rollback()
-        headers = {}
+        code = str(error.get_codes()) if isinstance(error.detail, str) else error.default_code
+        headers = explained(code)
         if header := getattr(error, "auth_header", None):
             headers["WWW-Authenticate"] = header
         if wait := getattr(error, "wait", None):
             headers["Retry-After"] = str(wait)
         status = error.status_code
-        code = str(error.get_codes()) if isinstance(error.detail, str) else error.default_code
         found = body(code, str(error.detail), ACTIONS.get(status, "Try again."), retryable=status in {429, 503})
         return Response(found, status=status, headers=headers)
     return None

@@ -26,6 +26,7 @@ def no_such_page(request: HttpRequest, **_: object) -> HttpResponse:
 close_other_rooms()  # here, once every app has registered its own
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
+    path("api/v1/", include("portal.reference_urls")),
     path("api/v1/", include("keys.api.urls")),
     path("accounts/email/", no_such_page),
     path("accounts/confirm-email/", no_such_page),
@@ -41,6 +42,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("teams/", include("teams.urls")),
     path("tokens/", include("teams.token_urls")),
+    path("device/", include("teams.device_urls")),
     path("audit/", include("teams.audit_urls")),
     path("invitations/", include("teams.invited_urls")),
     path("mappings/", include("teams.mapping_urls")),

@@ -62,6 +62,7 @@ BROKEN = Trouble(
         "the current state before you repeat an act."),
     retryable=True,
 )  # fmt: skip
+TROUBLES = (NOT_FOUND, FORBIDDEN, STALE_FORM, BAD_REQUEST, TOO_MANY, BROKEN)
 
 
 def problem(request: HttpRequest, error: PortalError | Trouble) -> HttpResponse:
@@ -91,7 +92,7 @@ def _answer(request: HttpRequest, trouble: Trouble) -> HttpResponse:
     if request.path.startswith(API):
         request.refused = trouble  # type: ignore[attr-defined]
         found = api.body(trouble.code, f"{trouble.message}.", trouble.action, retryable=trouble.retryable)
-        return JsonResponse(found, status=trouble.status)
+        return JsonResponse(found, status=trouble.status, headers=api.explained(trouble.code))
     return problem(request, trouble)
 
 

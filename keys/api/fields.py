@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 
 from portal.litellm import InvalidDuration, parse_duration
@@ -66,6 +68,10 @@ class Amount(serializers.DecimalField):
             self.fail("invalid")
         return super().validate_empty_values(data)
 
+    def validate_precision(self, value: Decimal) -> Decimal:
+        """Noughts at the end are no places: an amount of an answer, to the millionth, may be sent."""
+        return super().validate_precision(value.normalize())
+
 
 class Usd(serializers.DecimalField):
     """An amount in an answer, to the millionth."""
@@ -83,3 +89,42 @@ class Models(serializers.ListField):
         if isinstance(data, str):
             data = [name.strip() for name in data.split(",") if name.strip()]
         return [str(name) for name in super().to_internal_value(data)]
+
+
+SECONDS: dict[str, Any] = {"type": "integer", "minimum": 0, "description": "Seconds."}
+
+
+class TtlShape(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Lifetimes in the schema: sent as a number or text, answered as a number."""
+
+    target_class: Any = Ttl
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        if direction == "response":
+            return dict(SECONDS)
+        return {
+            "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "minLength": 1}],
+            "description": "Seconds, or text like `24h` or `7d`.",
+            "example": "24h",
+        }
+
+
+class GraceShape(TtlShape):  # type: ignore[no-untyped-call]
+    """As a lifetime, or a date."""
+
+    target_class = Grace
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        found = super().map_serializer_field(auto_schema, direction)
+        return {**found, "description": "0 (now), seconds, text like `1h`, or a date until which it works."}
+
+
+class ModelsShape(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """A list of names; where it is sent, one text with commas will do."""
+
+    target_class = Models
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        names = {"type": "array", "items": {"type": "string", "maxLength": 200}, "example": ["gpt-4o"]}
+        return names if direction == "response" else {"oneOf": [names, {"type": "string"}]}

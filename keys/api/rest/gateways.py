@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,10 +25,12 @@ from keys.api.rest.common import (
     named_role,
     named_team,
 )
-from keys.api.rest.shapes import lease_answer
+from keys.api.rest.gateway_shapes import HealthOut, HeldOut, LicenceOut, ReleaseOut
+from keys.api.rest.shapes import LeaseOut, lease_answer
 from keys.models import Gateway, KeyVersion, Lease, UnmanagedKey
 from keys.services import operations, reconcile, unmanaged
 from portal.api import Pages
+from portal.schema import holding
 
 
 class GatewayOut(serializers.ModelSerializer[Gateway]):
@@ -36,11 +39,12 @@ class GatewayOut(serializers.ModelSerializer[Gateway]):
     base_url = serializers.CharField(source="url_for_holders", read_only=True)
     ttl = Ttl(read_only=True)
     max_ttl = Ttl(read_only=True)
-    models = serializers.JSONField(source="models_seen", read_only=True)
+    licence = LicenceOut(read_only=True)
+    models = serializers.ListField(source="models_seen", child=serializers.CharField(), read_only=True)
     health = serializers.SerializerMethodField()
     held = serializers.SerializerMethodField()
-    spend = Usd()
-    max_budget = Usd()
+    spend = Usd(allow_null=True)
+    max_budget = Usd(allow_null=True)
 
     class Meta:
         model = Gateway
@@ -50,6 +54,7 @@ class GatewayOut(serializers.ModelSerializer[Gateway]):
             "spend", "max_budget", "spend_synced_at", "version",
         ]  # fmt: skip
 
+    @extend_schema_field(HealthOut)
     def get_health(self, gateway: Gateway) -> dict[str, Any]:
         state = "ok" if gateway.checked_at else "never_asked"
         return {
@@ -60,6 +65,7 @@ class GatewayOut(serializers.ModelSerializer[Gateway]):
             "next_try_at": gateway.next_try_at,
         }
 
+    @extend_schema_field(HeldOut(allow_null=True))
     def get_held(self, gateway: Gateway) -> dict[str, Any] | None:
         return {"since": gateway.held_since, "reason": gateway.held_reason} if gateway.held_since else None
 
@@ -83,7 +89,8 @@ class UnmanagedOut(serializers.ModelSerializer[UnmanagedKey]):
     """A key on a gateway that is not ours. `team` and `holder` are the gateway's own ids."""
 
     gateway = serializers.SlugRelatedField[Gateway](slug_field="name", read_only=True)
-    max_budget = Usd()
+    models = serializers.ListField(child=serializers.CharField(), read_only=True)
+    max_budget = Usd(allow_null=True)
     spend = Usd()
 
     class Meta:
@@ -107,7 +114,12 @@ class AdoptIn(serializers.Serializer[Any]):
     take_over = serializers.BooleanField(required=False)
 
 
+Compared = holding("Compared", outcome=OutcomeOut(allow_null=True))
+
+
 class GatewaysView(PlatformDoor, Listed[Gateway]):
+    """The gateways as they were when last asked."""
+
     serializer_class = GatewayOut
 
     class pagination_class(Pages):  # noqa: N801  (DRF's name)
@@ -118,6 +130,9 @@ class GatewaysView(PlatformDoor, Listed[Gateway]):
 
 
 class GatewayView(PlatformDoor):
+    """One gateway."""
+
+    @extend_schema(responses=GatewayOut)
     def get(self, request: Request, name: str) -> Response:
         return Response(GatewayOut(named_gateway(name)).data)
 
@@ -125,6 +140,7 @@ class GatewayView(PlatformDoor):
 class ReconcileView(PlatformDoor):
     """Have both sides compared by the next sweep; with `approved`, end now what a comparison has listed and left."""
 
+    @extend_schema(request=ReconcileIn, responses={200: Compared, 202: Compared})
     def post(self, request: Request, name: str) -> Response:
         gateway, by = named_gateway(name), actor(request)
         if checked(ReconcileIn, request)["approved"]:
@@ -134,9 +150,11 @@ class ReconcileView(PlatformDoor):
 
 
 class ReleaseView(PlatformDoor):
-    """GET asks the gateway what a release would set free; POST ends the hold."""
+    troubles = frozenset({409})  # the gateway is asked
 
+    @extend_schema(responses=ReleaseOut)
     def get(self, request: Request, name: str) -> Response:
+        """What a release of a held gateway would set free, asked of the gateway now."""
         found = operations.preview(named_gateway(name), by=actor(request))
         return Response(
             {
@@ -149,7 +167,9 @@ class ReleaseView(PlatformDoor):
             }
         )
 
+    @extend_schema(request=Nothing, responses=GatewayOut)
     def post(self, request: Request, name: str) -> Response:
+        """End the hold: sweeps end keys on it again."""
         checked(Nothing, request)
         reconcile.release(named_gateway(name), by=actor(request))
         return Response(GatewayOut(named_gateway(name)).data)
@@ -164,6 +184,8 @@ def _secret(version: KeyVersion) -> dict[str, Any]:
 
 
 class UnmanagedKeysView(PlatformDoor, Listed[UnmanagedKey]):
+    """Keys on a gateway that are not ours, the most spent first."""
+
     serializer_class = UnmanagedOut
     filters = {"gateway": exact("gateway__name")}
 
@@ -177,6 +199,7 @@ class UnmanagedKeysView(PlatformDoor, Listed[UnmanagedKey]):
 class AdoptView(PlatformDoor):
     """Make a lease of a key that is on a gateway already; nobody here learns its secret."""
 
+    @extend_schema(request=AdoptIn, responses={201: LeaseOut})
     def post(self, request: Request, pk: int) -> Response:
         rows = UnmanagedKey.objects.select_related("gateway").defer("gateway__master_key")
         key, fields, by = get_object_or_404(rows, pk=pk), checked(AdoptIn, request), actor(request)

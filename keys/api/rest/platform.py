@@ -8,18 +8,29 @@ from typing import Any
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from keys.api.rest.common import Listed, Nothing, PlatformDoor, actor, asked, checked, exact, truth
-from keys.models import Finding, Gateway, Intent
+from keys.models import Finding, Gateway, Intent, State
 from keys.models.intent import IntentQuerySet
 from keys.services import findings, intents, operations, reconcile
 from keys.services.reconcile.holding import NotUnknown
 from portal import sweeps
+from portal.schema import holding, whole
 from teams import departures
 from teams.models import Departure, Team, User
+
+
+class PromisedOut(serializers.Serializer[Any]):
+    """The lease that a promise is about, and which of its secrets."""
+
+    id = serializers.UUIDField()
+    alias = serializers.CharField()
+    state = serializers.ChoiceField(State.choices)
+    version = serializers.IntegerField()
 
 
 class IntentOut(serializers.ModelSerializer[Intent]):
@@ -37,6 +48,7 @@ class IntentOut(serializers.ModelSerializer[Intent]):
             "last_error", "watching_since", "looks",
         ]  # fmt: skip
 
+    @extend_schema_field(PromisedOut(allow_null=True))
     def get_lease(self, intent: Intent) -> dict[str, Any] | None:
         if intent.version is None:
             return None
@@ -53,6 +65,7 @@ class FindingOut(serializers.ModelSerializer[Finding]):
     gateway = serializers.SlugRelatedField[Gateway](slug_field="name", read_only=True)
     team = serializers.SlugRelatedField[Team](slug_field="slug", read_only=True)
     lease = serializers.SerializerMethodField()
+    facts = serializers.DictField(read_only=True)
     acts = serializers.SerializerMethodField()
 
     class Meta:
@@ -65,6 +78,7 @@ class FindingOut(serializers.ModelSerializer[Finding]):
     def get_acts(self, finding: Finding) -> list[str]:
         return sorted(operations.acts_on(finding))
 
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_lease(self, finding: Finding) -> str | None:
         return None if finding.version is None else str(finding.version.lease_id)
 
@@ -87,11 +101,30 @@ class DepartureOut(serializers.ModelSerializer[Departure]):
         ]  # fmt: skip
 
 
+class SweepOut(serializers.Serializer[sweeps.SweepStatus]):
+    """How a sweep is doing. `every`, `seconds`: seconds; `counts`: of the last run that ended well."""
+
+    name = serializers.CharField()
+    every = serializers.FloatField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    succeeded_at = serializers.DateTimeField(allow_null=True)
+    seconds = serializers.FloatField(allow_null=True)
+    counts = serializers.DictField(child=serializers.IntegerField())
+    error = serializers.CharField()
+    failures = serializers.IntegerField()
+    running_since = serializers.DateTimeField(allow_null=True)
+    late = serializers.BooleanField()
+    due_at = serializers.DateTimeField()
+
+
 class AllIn(serializers.Serializer[Any]):
     all = serializers.BooleanField(default=False)
 
 
-class ReasonIn(serializers.Serializer[Any]):
+class BecauseIn(serializers.Serializer[Any]):
+    """Why; it is written down."""
+
     reason = serializers.CharField(max_length=200)
 
 
@@ -99,11 +132,14 @@ class DecideIn(serializers.Serializer[Any]):
     go_on = serializers.BooleanField()
 
 
+Promised = holding("IntentThen", intent=IntentOut(allow_null=True))
+
+
 class IntentsView(PlatformDoor, Listed[Intent]):
     """The promises that should be kept by now; with `all=true` also the nets, the watched and the coming ones."""
 
     serializer_class = IntentOut
-    queries = frozenset({"all"})
+    query = AllIn
     filters = {"gateway": exact("gateway__name"), "kind": exact("kind")}
 
     def get_queryset(self) -> QuerySet[Intent]:
@@ -117,8 +153,9 @@ def _intents() -> IntentQuerySet:
 class IntentAct(PlatformDoor):
     """One act on one promise; answers it as it is then, null: it is kept or forgotten."""
 
-    shape: type[serializers.Serializer[Any]] = ReasonIn
+    shape: type[serializers.Serializer[Any]] = BecauseIn
 
+    @extend_schema(responses=Promised)
     def post(self, request: Request, pk: int) -> Response:
         intent = get_object_or_404(_intents(), pk=pk)
         self.act(intent, actor(request), **checked(self.shape, request))
@@ -155,11 +192,14 @@ class ForgetView(IntentAct):
 class SweepsView(PlatformDoor):
     """How each sweep is doing; `late`: no run has ended well for three intervals."""
 
+    @extend_schema(responses=whole(SweepOut))
     def get(self, request: Request) -> Response:
         return Response({"results": [asdict(each) for each in sweeps.status()], "next": None, "previous": None})
 
 
 class FindingsView(PlatformDoor, Listed[Finding]):
+    """What is not on a gateway as our books say."""
+
     serializer_class = FindingOut
     filters = {"state": exact("state"), "kind": exact("kind"), "gateway": exact("gateway__name")}
 
@@ -176,6 +216,7 @@ class FindingAct(PlatformDoor):
 
     shape: type[serializers.Serializer[Any]] = Nothing
 
+    @extend_schema(responses=FindingOut)
     def post(self, request: Request, pk: int) -> Response:
         finding = get_object_or_404(_findings(), pk=pk)
         self.act(finding, actor(request), **checked(self.shape, request))
@@ -202,7 +243,7 @@ class AdoptFindingView(FindingAct):
 class IgnoreView(FindingAct):
     """Leave it as it is, with a reason; it opens again when its facts change."""
 
-    shape = ReasonIn
+    shape = BecauseIn
 
     def act(self, finding: Finding, by: User, **fields: Any) -> None:
         findings.ignore(finding, by=by, **fields)
@@ -218,6 +259,8 @@ class RevokeUnknownView(FindingAct):
 
 
 class DeparturesView(PlatformDoor, Listed[Departure]):
+    """People whom an identity provider took out."""
+
     serializer_class = DepartureOut
     filters = {"held": truth("held"), "open": truth("closed_at__isnull")}
 
@@ -228,6 +271,7 @@ class DeparturesView(PlatformDoor, Listed[Departure]):
 class DecideView(PlatformDoor):
     """Let a held removal happen now, or dismiss it."""
 
+    @extend_schema(request=DecideIn, responses=DepartureOut)
     def post(self, request: Request, pk: int) -> Response:
         departure = get_object_or_404(Departure.objects.select_related("user", "team"), pk=pk)
         departures.decide(departure, **checked(DecideIn, request), by=actor(request))

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from django.db.models import QuerySet
 from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +18,7 @@ from keys.models import Approval, Decider, Gateway, KeyRole
 from keys.models.role import WINDOWS
 from keys.services import gateways, leases, roles
 from portal.api import Pages
+from portal.schema import either, holding
 from teams.access import SYSTEM, require
 from teams.models import Team, User
 from teams.roles import Can
@@ -63,8 +65,11 @@ class RoleEndIn(serializers.Serializer[Any]):
     preview = serializers.BooleanField(default=False)
 
 
+Reached = holding("Reached", reach=ReachOut())
+
+
 class RolesView(Listed[KeyRole]):
-    """The key roles open to the caller's teams (all of them for the platform); POST makes one."""
+    """The key roles open to the caller's teams; for the platform all of them, ended ones too."""
 
     serializer_class = RoleOut
 
@@ -72,6 +77,7 @@ class RolesView(Listed[KeyRole]):
         ordering = ("name", "pk")
 
     filters = {"gateway": exact("gateway__name")}
+    orders = ("name",)
 
     def get_queryset(self) -> QuerySet[KeyRole]:
         return visible_roles(actor(self.request))
@@ -79,7 +85,9 @@ class RolesView(Listed[KeyRole]):
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), **context(actor(self.request))}
 
+    @extend_schema(request=RoleIn, responses={201: RoleOut})
     def post(self, request: Request) -> Response:
+        """Make a key role."""
         fields = checked(RoleIn, request)
         fields["gateway"] = fields.get("gateway") or gateways.default()
         role = roles.make(**fields, by=actor(request))
@@ -87,15 +95,17 @@ class RolesView(Listed[KeyRole]):
 
 
 class RoleView(Door):
-    """One key role; DELETE ends it and the keys it gave, and with `preview` only counts them."""
+    query = RoleEndIn
 
-    queries = frozenset({"gateway", "preview"})
-
+    @extend_schema(responses=RoleOut, parameters=[OpenApiParameter("preview", exclude=True)])
     def get(self, request: Request, name: str) -> Response:
+        """One key role."""
         by, query = actor(request), asked(RoleEndIn, request)
         return Response(RoleOut(self._role(by, name, query.get("gateway")), context=context(by)).data)
 
+    @extend_schema(responses={200: either(RoleOut, Reached)})
     def delete(self, request: Request, name: str) -> Response:
+        """End it and the keys it gave; with `preview` only count them."""
         by, query = actor(request), asked(RoleEndIn, request)
         checked(Nothing, request)  # a `preview` in the body must not end anything
         role = self._role(by, name, query.get("gateway"))
@@ -103,7 +113,8 @@ class RoleView(Door):
             require(by, Can.MANAGE_PLATFORM)
             return Response({"reach": ReachOut(leases.reach(role.leases.all(), by=SYSTEM)).data})
         roles.end(role, by=by)
-        return Response(RoleOut(visible_roles(by).get(pk=role.pk), context=context(by)).data)
+        ended = KeyRole.objects.with_gateway().prefetch_related("teams").get(pk=role.pk)  # maybe out of their sight now
+        return Response(RoleOut(ended, context=context(by)).data)
 
     @staticmethod
     def _role(by: User, name: str, gateway: str | None) -> KeyRole:

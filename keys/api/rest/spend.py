@@ -8,12 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from keys.api.fields import Usd
 from keys.api.rest.common import Door, actor, asked, visible_lease, visible_team
+from keys.api.rest.spend_shapes import FiguresOut, KeySpendOut, LinkOut, TeamSpendOut
 from keys.models import Gateway, Lease
 from keys.services import budgets, spend
 from teams.models import Team
@@ -37,53 +39,12 @@ class PeriodIn(serializers.Serializer[Any]):
         return {"start": start, "end": end}
 
 
-class FigureOut(serializers.Serializer[spend.Figure]):
-    amount = Usd()
-    as_of = serializers.DateTimeField()
-
-
-class FiguresOut(serializers.Serializer[spend.Figures]):
-    """Of the whole life, and of the running budget window: what the proxy stops by, and what its ledger says."""
-
-    counter = FigureOut()
-    ledger = FigureOut()
-    ours = FigureOut()
-    difference = Usd(source="differs")
-    window = serializers.SerializerMethodField()
-
-    def get_window(self, found: spend.Figures) -> dict[str, Any]:
-        starts_at, ends_at = found.window or (None, None)
-        return {
-            "starts_at": starts_at,
-            "ends_at": ends_at,
-            "counter": FigureOut(found.window_counter).data,
-            "ledger": FigureOut(found.window_ledger).data,
-        }
-
-
-class LinkOut(serializers.Serializer[budgets.Link]):
-    """One budget that a call must pass; what is spent against none is nobody's business here."""
-
-    kind = serializers.CharField()
-    who = serializers.CharField()
-    limit = Usd()
-    window = serializers.CharField()
-    spent = serializers.SerializerMethodField()
-    left = Usd()
-    resets_at = serializers.DateTimeField()
-    set_by = serializers.CharField()
-    as_of = serializers.DateTimeField()
-    enforced = serializers.BooleanField()
-
-    def get_spent(self, link: budgets.Link) -> str | None:
-        return None if link.limit is None else Usd().to_representation(link.spent)
-
-
 class KeySpendView(Door):
     """What one key spent and may spend yet."""
 
-    queries = frozenset({"from", "to"})
+    query = PeriodIn
 
+    @extend_schema(responses=KeySpendOut)
     def get(self, request: Request, pk: UUID) -> Response:
         lease, period, now = visible_lease(request, pk), asked(PeriodIn, request), timezone.now()
         found, chain = spend.figures(lease, now), budgets.chain(lease, now)
@@ -107,8 +68,9 @@ class KeySpendView(Door):
 class TeamSpendView(Door):
     """What a team spent: per gateway side by side, and by member, model and day."""
 
-    queries = frozenset({"from", "to"})
+    query = PeriodIn
 
+    @extend_schema(responses=TeamSpendOut)
     def get(self, request: Request, slug: str) -> Response:
         team, period, now = visible_team(request, slug), asked(PeriodIn, request), timezone.now()
         used = Gateway.objects.filter(leases__team=team).defer("master_key").order_by("name").distinct()
