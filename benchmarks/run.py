@@ -23,6 +23,7 @@ KEYS = 200
 def environment(data: Path) -> dict[str, str]:
     here = {
         "KEYDESK_ISSUES_AN_HOUR": "0",
+        "KEYDESK_API_PER_MINUTE": "0",
         "KEYDESK_ENV_FILE": "",
         "KEYDESK_DATA_DIR": str(data),
         "PORT": str(PORT),

@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
 from portal import providers, refuse
+from portal.rest_settings import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 TESTING = "pytest" in sys.modules
@@ -122,6 +123,8 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "allauth.usersessions",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_cotton",
     "django_htmx",
     "django_structlog",
@@ -306,21 +309,6 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "teams.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["portal.parsers.Json"],
-    "EXCEPTION_HANDLER": "portal.api.problem",
-    "DEFAULT_PAGINATION_CLASS": "portal.api.Pages",
-    "PAGE_SIZE": 50,
-    "COERCE_DECIMAL_TO_STRING": True,
-    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
-}
-
 # Tasks. Unset: a worker and a beat live as threads inside the web process (portal/embedded.py).
 BROKER_URL = env.str("KEYDESK_BROKER_URL", "")
 EMBEDDED_WORKER = not BROKER_URL and env.bool("KEYDESK_EMBEDDED_WORKER", True)
@@ -343,6 +331,7 @@ SWEEPS: dict[str, float] = {  # task -> seconds between two runs; portal/sweeps.
     "keys.tasks.end_leases": SWEEP_EVERY,
     "keys.tasks.reconcile_gateways": SWEEP_EVERY,  # whole walks once a day; asked so often for what cannot wait
     "keys.tasks.sync_spend": env.float("KEYDESK_SPEND_EVERY", 300.0),
+    "keys.tasks.refresh_catalogs": 1800.0,  # they are fresh for an hour
     "keys.tasks.look_after_requests": SWEEP_EVERY,
     "keys.tasks.remind": 3600.0,
     "keys.tasks.look_for_advice": 86_400.0,
@@ -380,6 +369,7 @@ SECOND_ADMIN = env.bool("KEYDESK_SECOND_ADMIN", False)  # gateways, and roles wi
 ISSUES_AN_HOUR = env.int("KEYDESK_ISSUES_AN_HOUR", 100)  # keys issued to one holder, or by one; 0: no limit
 GATEWAY_HOSTS: list[str] = env.list("KEYDESK_GATEWAY_HOSTS", [])  # host or host:port, * fits anything; empty: any
 WRONG_TOKENS = env.int("KEYDESK_WRONG_TOKENS", 30)  # from one address within a minute; the next are answered 429
+API_PER_MINUTE = env.int("KEYDESK_API_PER_MINUTE", 1200)  # REST calls of one token, or of one session; 0: no limit
 WEB_THREADS = env.int("KEYDESK_THREADS", 16)
 
 # The default gateway. Without a base URL it is the sandbox.

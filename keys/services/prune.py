@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from keys.models import Finding
 from keys.services import advice, proposals
-from portal import mail
+from portal import mail, repeats
 from portal.models import CacheRow
-from teams.services import deliveries, invitations
+from teams.services import deliveries, devices, invitations
 
 KEPT = timedelta(days=90)  # a closed finding, as history
 
@@ -24,9 +24,11 @@ def prune(now: datetime | None = None) -> dict[str, int]:
         "letters": mail.forget_old(now),
         "deliveries": deliveries.forget_old(now),
         "invitations": invitations.forget_old(now),
+        "devices": devices.forget_old(now),
         "proposals": proposals.forget_expired(now),
         "findings": closed.delete()[0],
         "advice": advice.forget_old(now),
+        "repeats": repeats.forget_old(now),
         "cached": CacheRow.objects.filter(expires__lt=now).delete()[0],
         "sessions": Session.objects.filter(expire_date__lt=now).delete()[0],
     }

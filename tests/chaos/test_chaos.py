@@ -98,6 +98,7 @@ def common(port: int, rig: Rig) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "KEYDESK_SWEEP_EVERY": "1",
         "KEYDESK_ISSUES_AN_HOUR": "0",
+        "KEYDESK_API_PER_MINUTE": "0",
         "LITELLM_BASE_URL": rig.url,
         "LITELLM_MASTER_KEY": rig.MASTER_KEY,
     }

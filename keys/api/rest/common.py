@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -13,11 +14,12 @@ from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
+from keys.api.rest.once import do_once, wanted
 from keys.models import Gateway, KeyRole, Lease
 from keys.services import leases
 from portal.errors import Invalid, PortalError, UnknownField
+from portal.limits import Limited
 from teams.access import require, within
 from teams.models import Team, User
 from teams.roles import Can
@@ -25,6 +27,7 @@ from teams.roles import Can
 M = TypeVar("M", bound=Model)
 Narrow = Callable[[QuerySet[Any], str, User], QuerySet[Any]]
 PAGING = frozenset({"cursor", "page_size"})
+ORDERING = "ordering"
 ALWAYS = frozenset({"format"})  # DRF's own
 
 
@@ -42,15 +45,27 @@ class Nothing(serializers.Serializer[Any]):
     """No fields."""
 
 
-class Door(APIView):
+class Door(Limited):
     """A view of the API. A query parameter that it does not know is refused: `?preveiw=true` must not end keys."""
 
     queries: frozenset[str] = frozenset()
+    query: type[serializers.Serializer[Any]] | None = None  # or a shape of what may be asked, read with asked()
+    repeatable = False  # whether a POST that nobody knows the end of may be done again: see do_once()
+    of_token = False  # whether it is about the token in use: another one's call is another call
+    troubles: frozenset[int] = frozenset()  # statuses of errors beyond those of every call of its kind: for the schema
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if unknown := sorted(set(request.query_params) - self.queries - ALWAYS):
+        known = self.queries | (frozenset(self.query().fields) if self.query else frozenset())
+        if unknown := sorted(set(request.query_params) - known - ALWAYS):
             raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such query parameter."))
+        if wanted(request) and (act := getattr(self, "post", None)):
+            vars(self)["post"] = partial(do_once, self, act)  # in the place of the view's own, for this request
+
+    def still_seen(self, request: Request, **kwargs: Any) -> None:
+        """Look again before a kept answer is shown: what it is about may be out of sight by now. Raises Http404."""
+        if "slug" in kwargs:
+            visible_team(request, kwargs["slug"])
 
 
 class PlatformDoor(Door):
@@ -62,13 +77,20 @@ class PlatformDoor(Door):
 
 
 class Listed(Door, ListAPIView[M]):
-    """A list in pages. `filters`: query parameter -> how it narrows the rows; what fits nothing finds nothing."""
+    """A list in pages. `filters`: query parameter -> how it narrows the rows; what fits nothing finds nothing.
+
+    `orders`: columns, never null, by which it comes when `ordering` says so, backwards with a `-`.
+    """
 
     filters: Mapping[str, Narrow] = {}
+    orders: tuple[str, ...] = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        self.queries = self.queries | PAGING | frozenset(self.filters)
+        self.queries = self.queries | PAGING | frozenset(self.filters) | ({ORDERING} if self.orders else frozenset())
         super().initial(request, *args, **kwargs)
+        asked_for = request.query_params.get(ORDERING)
+        if asked_for is not None and asked_for.removeprefix("-") not in self.orders:
+            raise serializers.ValidationError({ORDERING: f"One of {', '.join(self.orders)}; with a - backwards."})
 
     def filter_queryset(self, queryset: Any) -> Any:
         asker = actor(self.request)

@@ -14,14 +14,14 @@ from keys.services.leases.ending import (
     revoke_many,
 )
 from keys.services.leases.issuing import issue, open_roles
-from keys.services.leases.many import NEEDS, act_on_many
+from keys.services.leases.many import NEEDS, Rotation, act_on_many, rotate_many
 from keys.services.leases.pausing import may_lift, pause, resume, resume_for
 from keys.services.leases.renewing import Renewal, renew, renewal
 from keys.services.leases.rotating import GRACE, REPLACE, rotate
 from keys.services.leases.transferring import heirs, transfer
 from keys.services.terms import Ask, Terms, terms
 
-__all__ = ["GRACE", "NEEDS", "REPLACE", "Ask", "Ending", "Issued", "Reach", "Renewal", "Terms", "Trial",
+__all__ = ["GRACE", "NEEDS", "REPLACE", "Ask", "Ending", "Issued", "Reach", "Renewal", "Rotation", "Terms", "Trial",
            "act_on_many", "end_for", "end_orphaned", "end_role", "end_team", "expire_overdue", "heirs", "issue",
            "may_lift", "open_roles", "pause", "reach", "renew", "renewal", "resume", "resume_for", "revoke",
-           "revoke_many", "rotate", "terms", "transfer"]  # fmt: skip
+           "revoke_many", "rotate", "rotate_many", "terms", "transfer"]  # fmt: skip

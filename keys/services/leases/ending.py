@@ -28,7 +28,7 @@ BUSY = timedelta(hours=1)
 class Reach:
     """What ending these leases would break, counted before anybody presses. Money is USD."""
 
-    leases: tuple[Lease, ...]  # the live ones that the actor may end
+    leases: tuple[Lease, ...]  # the live ones that the actor may do it to
     refused: int  # live ones that the actor may not
     holders: tuple[str, ...]
     busy: int  # used within the last hour, as far as the gateways have told
@@ -55,10 +55,10 @@ def revoke(lease: Lease, *, by: Actor, reason: str = "asked") -> Lease:
     return lease
 
 
-def reach(leases: LeaseQuerySet, *, by: Actor) -> Reach:
-    """Count what revoking these would break. Changes nothing."""
+def reach(leases: LeaseQuerySet, *, by: Actor, can: Can = Can.REVOKE_KEY) -> Reach:
+    """Count what revoking these would break, or what another act that takes `can` would reach. Changes nothing."""
     live = leases.live().select_related("team", "holder").defer("gateway__master_key")
-    mine = tuple(live.filter(within(by, Can.REVOKE_KEY)) if isinstance(by, User) else live)
+    mine = tuple(live.filter(within(by, can)) if isinstance(by, User) else live)
     now = timezone.now()
     recent = SpendDay.objects.filter(version__lease__in=mine, day__gt=(now - timedelta(days=7)).date())
     return Reach(
