@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from keys.services import advice, intents, leases, prune, reconcile, reminders, requests, spend, statements
+from keys.services import advice, catalog, intents, leases, prune, reconcile, reminders, requests, spend, statements
 from portal.sweeps import last_succeeded, sweep
 from teams.services import tokens
 
@@ -57,6 +57,12 @@ def sync_spend() -> dict[str, int]:
 def reconcile_gateways() -> dict[str, int]:
     """Compare each gateway with our books once a day, and at once where somebody asked."""
     return reconcile.run_due()
+
+
+@sweep(alone=True)
+def refresh_catalogs() -> dict[str, int]:
+    """Read what the gateways' models can do and cost, for the bundles."""
+    return catalog.refresh()
 
 
 @sweep

@@ -19,8 +19,10 @@ from django.utils.translation import gettext_lazy as _
 from keys.models.lease import ENDED, Lease, State, grace, without_ground
 from keys.models.role import Decider, KeyRole
 from teams.access import allowed, within
-from teams.models import Membership, Team, User
+from teams.models import ApiToken, Membership, Team, User
 from teams.roles import Can, Reach, roles_with
+
+RATES = ("tpm_limit", "rpm_limit", "max_parallel_requests")  # tokens and requests a minute, requests at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Bounds:
     models: tuple[str, ...] | None = None
     max_budget: Decimal | None = None
     budget_duration: str = ""  # the window as it was when it was asked: a later one of the role changes no grant
+    tpm_limit: int | None = None  # these three: less than the role gives; None: what it gives
+    rpm_limit: int | None = None
+    max_parallel_requests: int | None = None
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Bounds:
@@ -44,14 +49,17 @@ class Bounds:
             None if models is None else tuple(models),
             None if budget is None else Decimal(budget),
             stored["budget_duration"],
+            **{name: stored.get(name) for name in RATES},
         )
 
     def stored(self) -> dict[str, Any]:
+        rates = {name: getattr(self, name) for name in RATES}
         return {
             "ttl": self.ttl.total_seconds(),
             "models": None if self.models is None else list(self.models),
             "max_budget": None if self.max_budget is None else f"{self.max_budget.normalize():f}",
             "budget_duration": self.budget_duration,
+            **{name: limit for name, limit in rates.items() if limit is not None},
         }
 
 
@@ -71,7 +79,8 @@ class KeyRequestQuerySet(models.QuerySet["KeyRequest"]):
         approved = RequestEntry.objects.filter(who=user, act=RequestEntry.Act.APPROVED).values("request")
         found = self.pending().filter(within(user, Can.DECIDE)).exclude(pk__in=approved)
         if not settings.ALLOW_SELF_APPROVAL:
-            found = found.exclude(asked_by=user)
+            machines = ApiToken.objects.filter(made_by=user, owner__kind=User.Kind.SERVICE).values("owner")
+            found = found.exclude(Q(asked_by=user) | Q(asked_by__in=machines))
         if not allowed(user, Can.MANAGE_PLATFORM):
             found = found.exclude(decider=Decider.PLATFORM, escalated_at=None)
         return found
@@ -127,7 +136,7 @@ class KeyRequest(models.Model):
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="requests")
     role = models.ForeignKey(KeyRole, on_delete=models.PROTECT, related_name="requests")
     holder = models.ForeignKey(User, on_delete=models.PROTECT, related_name="requests")
-    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")  # a service account's: a person
+    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")  # a machine by itself, too
     once = models.UUIDField(null=True, editable=False)  # the form's token: sent twice, one request
     # The live key of a rise. Of a key: what was issued, or the last attempt while it is still approved.
     lease = models.ForeignKey(Lease, on_delete=models.PROTECT, related_name="requests", null=True)

@@ -48,6 +48,7 @@ class Trial:
     models: tuple[ModelGroup, ...] = ()
     reason: str = ""
     expiry_verified: bool = True
+    left: float = 0.0  # seconds that whoever waits for the key has left
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,4 +242,4 @@ def try_out(line: Line, secret: str, verified: bool) -> Trial:
         log.exception("trial_broke")
         return Trial(ok=False, reason="Something broke here; the log has it.", expiry_verified=verified)
     took = (timezone.now() - started) / timedelta(milliseconds=1)
-    return Trial(True, round(took), tuple(groups), expiry_verified=verified)
+    return Trial(True, round(took), tuple(groups), expiry_verified=verified, left=line.left)

@@ -11,9 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from keys.models import KeyRequest, KeyRole, Lease, RoleVersion
-from keys.services.terms import ceiling
-
-RATES = ("tpm_limit", "rpm_limit", "max_parallel_requests")
+from keys.models.request import RATES
+from keys.services.terms import ceiling, least
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def outside(held: Held, role: KeyRole, now: datetime) -> tuple[str, ...]:
 def _limits(held: Held, role: KeyRole, now: datetime) -> dict[str, Any]:
     limits, given = held.limits, role.limits()
     budget, window = _budget(held, role, now)
-    rates = {name: _least(limits[name], given[name]) for name in RATES}
+    rates = {name: least(limits[name], given[name]) for name in RATES}
     return {**limits, **_models(limits, role), "max_budget": budget, "budget_duration": window, **rates}
 
 
@@ -133,8 +132,3 @@ def _budget(held: Held, role: KeyRole, now: datetime) -> tuple[str | None, str]:
     theirs = ceiling(role.max_budget, role.budget_duration, now, end) or Decimal(0)
     mine = ceiling(Decimal(has), window, now, end) or Decimal(0)
     return given if theirs < mine else (has, window)
-
-
-def _least(mine: int | None, given: int | None) -> int | None:
-    limits = [each for each in (mine, given) if each is not None]
-    return min(limits) if limits else None

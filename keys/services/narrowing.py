@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from keys.models import How, Intent, KeyRole, Lease, RoleVersion, State
 from keys.models.intent import ABANDONED
+from keys.models.request import RATES
 from keys.services import bounds, letters
 from keys.services.bounds import Held
 from portal import audit
@@ -110,7 +111,7 @@ def _take(
 
 def said(held: Held) -> dict[str, Any]:
     """The limits and times of a key, as the audit keeps them."""
-    names = ("models", "all_models", "max_budget", "budget_duration", *bounds.RATES)
+    names = ("models", "all_models", "max_budget", "budget_duration", *RATES)
     return {
         **{name: held.limits.get(name) for name in names},
         "expires_at": held.expires_at,

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from keys.models import Approval, Bounds, Decider, KeyRequest, KeyRole, Lease
 from keys.models.lease import ENDED
+from keys.models.request import RATES
 from keys.models.role import SHORTEST_TTL, wrong_models
 from keys.services import words
 from keys.services.errors import AllowanceSpent, ApprovalNeeded, OverLimit, RoleEnded, TeamEnded
@@ -44,6 +45,9 @@ class Ask:
     ttl: timedelta | None = None
     models: tuple[str, ...] | None = None
     max_budget: Decimal | None = None  # USD per window of the role
+    tpm_limit: int | None = None  # these three: only less than the role gives
+    rpm_limit: int | None = None
+    max_parallel_requests: int | None = None
     name: str = ""
     purpose: str = ""
     granted: KeyRequest | None = None  # an approved request: its terms are given, and nothing else of the above
@@ -77,7 +81,8 @@ class Terms:
         """The copy that the lease keeps."""
         budget = None if self.max_budget is None else str(self.max_budget)
         own = {"models": list(self.models), "all_models": self.all_models, "max_budget": budget}
-        return {**role.limits(), **own, "budget_duration": self.budget_duration}
+        rates = {name: getattr(self, name) for name in RATES}
+        return {**role.limits(), **own, "budget_duration": self.budget_duration, **rates}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,9 @@ def terms(ask: Ask, *, holder: User, now: datetime | None = None) -> Terms:
         all_models=bounds.models is None,
         max_budget=bounds.max_budget,
         budget_duration=bounds.budget_duration,
-        tpm_limit=role.tpm_limit,
-        rpm_limit=role.rpm_limit,
-        max_parallel_requests=role.max_parallel_requests,
+        tpm_limit=least(bounds.tpm_limit, role.tpm_limit),
+        rpm_limit=least(bounds.rpm_limit, role.rpm_limit),
+        max_parallel_requests=least(bounds.max_parallel_requests, role.max_parallel_requests),
         ceiling=ceiling(bounds.max_budget, bounds.budget_duration, now, expires_at),
         windows=windows(bounds.budget_duration, now, expires_at),
         problems=tuple(_in_the_way(ask, judged, holder)),
@@ -124,7 +129,14 @@ def bounds_of(ask: Ask) -> Bounds:
     models = given if ask.models is None else ask.models
     budget = role.max_budget if ask.max_budget is None else ask.max_budget
     ttl = role.default_ttl if ask.ttl is None else ask.ttl
-    return Bounds(ttl, models, budget, role.budget_duration if budget is not None else "")
+    rates = {name: getattr(ask, name) for name in RATES}
+    return Bounds(ttl, models, budget, role.budget_duration if budget is not None else "", **rates)
+
+
+def least(asked: int | None, given: int | None) -> int | None:
+    """The narrower of two limits; None: neither is one."""
+    limits = [limit for limit in (asked, given) if limit is not None]
+    return min(limits, default=None)
 
 
 def _furthest(role: KeyRole, ttl: timedelta, now: datetime, judged: Judgement, *, granted: bool) -> datetime:
@@ -204,7 +216,7 @@ def windows(window: str, start: datetime, end: datetime) -> int:
 def _in_the_way(ask: Ask, judged: Judgement, holder: User) -> list[PortalError]:
     role, found = ask.role, list(judged.problems)
     if not ask.granted:  # those were read when they were asked
-        found += words.problems(name=ask.name, purpose=ask.purpose)
+        found += [*words.problems(name=ask.name, purpose=ask.purpose), *_wrong_rates(ask)]
     if ask.team.ended_at:
         return [TeamEnded(gettext("%(team)s was ended and gives no keys any more.") % {"team": ask.team})]
     if not KeyRole.objects.open_to(ask.team).filter(pk=role.pk).exists():
@@ -217,6 +229,19 @@ def _in_the_way(ask: Ask, judged: Judgement, holder: User) -> list[PortalError]:
             if holder.kind == User.Kind.PERSON:
                 words_ = gettext("You hold %(held)s of the %(most)s keys that %(role)s allows.")
             found.append(AllowanceSpent(words_ % said))
+    return found
+
+
+def _wrong_rates(ask: Ask) -> list[PortalError]:
+    """Rates that are none, or more than the role gives, which nobody decides about."""
+    found = []
+    for name in RATES:
+        asked, given = getattr(ask, name), getattr(ask.role, name)
+        if asked is not None and asked < 1:
+            found.append(_limit(name, gettext("A limit is above 0: LiteLLM blocks a key with 0."), Invalid))
+        elif asked is not None and given is not None and asked > given:
+            said = {"role": ask.role, "name": name, "given": f"{given:,}"}
+            found.append(_limit(name, gettext("%(role)s gives %(given)s as %(name)s.") % said))
     return found
 
 

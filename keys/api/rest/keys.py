@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,18 +26,28 @@ from keys.api.rest.common import (
     visible_lease,
     whose,
 )
-from keys.api.rest.shapes import LeaseOut, lease_answer, shown_once
-from keys.models import KeyRole, Lease
-from keys.services import leases
+from keys.api.rest.once import ShownOnceOut, once
+from keys.api.rest.request_shapes import RequestOut
+from keys.api.rest.shapes import BundleOut, LeaseOut, bundle_answer, lease_answer
+from keys.models import KeyRequest, KeyRole, Lease
+from keys.services import bundle, leases, requests
 from keys.services.terms import Ask
 from portal.api import Pages
+from portal.schema import either
 from teams.models import Team, User
 
 LONGEST_SEARCH = 100  # characters
 ME = "me"
+MOST = 2_147_483_647  # of a rate, as the database keeps it
 
 
 class KeyIn(serializers.Serializer[Any]):
+    """An order. What is left out is as the key role gives it; `name` (or `alias`) is what the key is called here.
+
+    Less than the role gives is given at once; of models, time and budget more may be asked where the role lets people
+    ask.
+    """
+
     team = serializers.CharField()
     role = serializers.CharField()
     gateway = serializers.CharField(required=False)
@@ -46,6 +57,22 @@ class KeyIn(serializers.Serializer[Any]):
     holder = serializers.CharField(max_length=254, required=False, default=ME)
     purpose = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
     name = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
+    alias = serializers.CharField(max_length=80, required=False, allow_blank=True)
+    tpm_limit = serializers.IntegerField(min_value=1, max_value=MOST, required=False, allow_null=True)
+    rpm_limit = serializers.IntegerField(min_value=1, max_value=MOST, required=False, allow_null=True)
+    max_parallel_requests = serializers.IntegerField(min_value=1, max_value=MOST, required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        alias = attrs.pop("alias", "")
+        if alias and attrs["name"] and alias != attrs["name"]:
+            raise serializers.ValidationError({"alias": "Say `name` or `alias`, not both: they mean the same."})
+        return {**attrs, "name": attrs["name"] or alias}
+
+
+class AskedOut(serializers.Serializer[Any]):
+    """What waits for a person's decision instead of a key."""
+
+    request = RequestOut()
 
 
 class RenewIn(serializers.Serializer[Any]):
@@ -80,6 +107,7 @@ class KeysView(Listed[Lease]):
     """The leases that the caller sees, ended ones too; POST issues a key."""
 
     serializer_class = LeaseOut
+    repeatable = True  # by `once`
 
     class pagination_class(Pages):  # noqa: N801  (DRF's name)
         ordering = ("-issued_at", "-pk")
@@ -92,11 +120,22 @@ class KeysView(Listed[Lease]):
         "holder": _held_by,
         "q": _called,
     }
+    orders = ("issued_at", "expires_at", "alias")
 
     def get_queryset(self) -> QuerySet[Lease]:
         return Lease.objects.visible_to(actor(self.request)).rows()
 
+    @extend_schema(
+        operation_id="keys_issue",
+        request=KeyIn,
+        responses={200: ShownOnceOut, 201: BundleOut, 202: AskedOut},
+    )
     def post(self, request: Request) -> Response:
+        """Issue a key, with everything a program needs of it; or ask for one, where a person must decide.
+
+        201: the key, shown this once. 202: nobody has issued anything yet; once it is approved, its holder claims the
+        key. The same order sent again while it waits is the same request.
+        """
         fields, by = checked(KeyIn, request), actor(request)
         team, role = _ordered(by, fields)
         holder = by if fields["holder"] == ME else named_account(team, fields["holder"])
@@ -108,10 +147,16 @@ class KeysView(Listed[Lease]):
             ttl=fields.get("ttl"),
             models=None if fields.get("models") is None else tuple(fields["models"]),
             max_budget=fields.get("max_budget"),
+            tpm_limit=fields.get("tpm_limit"),
+            rpm_limit=fields.get("rpm_limit"),
+            max_parallel_requests=fields.get("max_parallel_requests"),
             purpose=fields["purpose"],
             name=fields["name"],
         )
-        return shown_once(leases.issue(ask, holder=holder, by=by), status.HTTP_201_CREATED)
+        came_to = requests.order(ask, holder=holder, by=by, once=once(request))
+        if isinstance(came_to, KeyRequest):
+            return Response({"request": RequestOut(came_to).data}, status=status.HTTP_202_ACCEPTED)
+        return bundle_answer(came_to, status.HTTP_201_CREATED)
 
 
 def _ordered(by: User, fields: dict[str, Any]) -> tuple[Team, KeyRole]:
@@ -126,8 +171,24 @@ def _ordered(by: User, fields: dict[str, Any]) -> tuple[Team, KeyRole]:
 
 
 class KeyView(Door):
+    """One lease."""
+
+    @extend_schema(responses={200: LeaseOut})
     def get(self, request: Request, pk: UUID) -> Response:
         return Response(LeaseOut(visible_lease(request, pk)).data)
+
+
+class BundleView(Door):
+    """What a key is good for, at any time: without its secret."""
+
+    @extend_schema(responses={200: BundleOut})
+    def get(self, request: Request, pk: UUID) -> Response:
+        """Everything a program needs of a key but its secret.
+
+        Its models are those of its limits, as the gateway knows them; what it has spent is of the last
+        reading, every few minutes.
+        """
+        return Response(BundleOut(bundle.of_lease(visible_lease(request, pk))).data)
 
 
 class KeyAct(Door):
@@ -135,6 +196,7 @@ class KeyAct(Door):
 
     shape: type[serializers.Serializer[Any]] = Nothing
 
+    @extend_schema(responses={200: LeaseOut})
     def post(self, request: Request, pk: UUID) -> Response:
         lease = visible_lease(request, pk)
         return self.act(lease, actor(request), **checked(self.shape, request))
@@ -147,18 +209,20 @@ class RenewView(KeyAct):
     """Let it live longer, from now; answers the capped rest."""
 
     shape = RenewIn
+    repeatable = True
 
     def act(self, lease: Lease, by: User, **fields: Any) -> Response:
         return lease_answer(leases.renew(lease, by=by, **fields))
 
 
+@extend_schema_view(post=extend_schema(responses={200: either(BundleOut, ShownOnceOut)}))
 class RotateView(KeyAct):
     """The next secret, shown once; the old one works for the grace period."""
 
     shape = RotateIn
 
     def act(self, lease: Lease, by: User, **fields: Any) -> Response:
-        return shown_once(leases.rotate(lease, by=by, **fields), status.HTTP_200_OK)
+        return bundle_answer(leases.rotate(lease, by=by, **fields), status.HTTP_200_OK)
 
 
 class TransferView(KeyAct):
@@ -171,13 +235,20 @@ class TransferView(KeyAct):
 
 
 class PauseView(KeyAct):
+    """Refuse its calls until it is resumed; its time runs on."""
+
     shape = ReasonIn
+    repeatable = True
 
     def act(self, lease: Lease, by: User, **fields: Any) -> Response:
         return lease_answer(leases.pause(lease, by=by, **fields))
 
 
 class ResumeView(KeyAct):
+    """Let it answer again."""
+
+    repeatable = True
+
     def act(self, lease: Lease, by: User, **fields: Any) -> Response:
         return lease_answer(leases.resume(lease, by=by))
 
@@ -186,6 +257,7 @@ class RevokeView(KeyAct):
     """End a key now. 200 with the lease, also while it is `revoking`."""
 
     shape = ReasonIn
+    repeatable = True
 
     def act(self, lease: Lease, by: User, **fields: Any) -> Response:
         return lease_answer(leases.revoke(lease, by=by, **fields))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from keys.api.fields import Ttl, Usd
+from keys.api.rest.bundle_shapes import FeaturesOut, KeyBudgetOut, KeyModelOut, KeyRatesOut
 from keys.models import Gateway, KeyRole, KeyVersion, Lease
-from keys.services import leases
+from keys.services import bundle, leases
+from keys.services.catalog import Age
 from portal.api import body
 from portal.errors import PortalError
 from teams.models import Invitation, Membership, Team
@@ -18,7 +21,7 @@ from teams.models import Invitation, Membership, Team
 class TeamOut(serializers.ModelSerializer[Team]):
     class Meta:
         model = Team
-        fields = ["id", "slug", "name", "max_budget", "budget_duration", "created_at"]
+        fields = ["id", "slug", "name", "max_budget", "budget_duration", "cost_centre", "created_at", "ended_at"]
 
 
 class MemberOut(serializers.ModelSerializer[Membership]):
@@ -64,6 +67,18 @@ class RoleOut(serializers.ModelSerializer[KeyRole]):
         return [team.slug for team in role.teams.all() if team.pk in seen]
 
 
+class VersionOut(serializers.Serializer[Any]):
+    """One secret of a key; `name` is how it ends, like `sk-...abcd`. `retiring`: its grace period runs."""
+
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    state = serializers.ChoiceField(choices=["current", "retiring", "ended"])
+    issued_at = serializers.DateTimeField()
+    dies_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
 class LeaseOut(serializers.ModelSerializer[Lease]):
     """A lease as every door of the API shows it. `effective`: the gateway does what this says; else it will."""
 
@@ -74,7 +89,7 @@ class LeaseOut(serializers.ModelSerializer[Lease]):
     holder_id = serializers.UUIDField(read_only=True)
     effective = serializers.SerializerMethodField()
     renewable = serializers.BooleanField(read_only=True)
-    max_budget = serializers.DecimalField(max_digits=12, decimal_places=4, read_only=True)
+    max_budget = serializers.DecimalField(max_digits=12, decimal_places=4, read_only=True, allow_null=True)
     models = serializers.SerializerMethodField()
     all_models = serializers.SerializerMethodField()
     base_url = serializers.CharField(source="gateway.url_for_holders", read_only=True)
@@ -98,6 +113,7 @@ class LeaseOut(serializers.ModelSerializer[Lease]):
     def get_all_models(self, lease: Lease) -> bool:
         return bool(lease.limits.get("all_models"))
 
+    @extend_schema_field(VersionOut(many=True))
     def get_versions(self, lease: Lease) -> list[dict[str, Any]]:
         """The secrets that were handed over, oldest first."""
         current = lease.current
@@ -138,14 +154,39 @@ def lease_answer(lease: Lease, status: int = 200) -> Response:
     return Response(LeaseOut(Lease.objects.rows().get(pk=lease.pk)).data, status=status)
 
 
-def shown_once(issued: leases.Issued, status: int) -> Response:
-    """A secret and its lease. The only answers that hold a secret."""
-    answer = {
-        "key": issued.secret,
-        "lease": LeaseOut(issued.lease).data,
-        "base_url": issued.lease.gateway.url_for_holders,
-    }
-    return Response(answer, status=status, headers={"Cache-Control": "no-store"})
+class BundleOut(serializers.Serializer[bundle.Bundle]):
+    """Everything a program needs of a key. `key` is null where its secret is not at hand: it is shown once.
+
+    `models` are what the key itself may call. `budget` and `rate_limit` are null where it has none, and so is whatever
+    is not known or not set: 0 is never put in its place. `metadata` is the key role's, `tags` are none. `catalog` says
+    how old the details of the models are: `fresh` (an hour at most), `stale` (a day at most), or `away`: some, or all,
+    are missing.
+    """
+
+    key = serializers.SerializerMethodField()
+    lease = LeaseOut()
+    base_url = serializers.CharField(source="lease.gateway.url_for_holders")
+    models = KeyModelOut(many=True)
+    features = FeaturesOut()
+    budget = KeyBudgetOut(allow_null=True)
+    rate_limit = KeyRatesOut(allow_null=True)
+    tags = serializers.SerializerMethodField()
+    metadata = serializers.DictField(child=serializers.CharField())
+    expires_at = serializers.DateTimeField(source="lease.expires_at")
+    catalog = serializers.ChoiceField(choices=list(Age))
+
+    def get_key(self, _: bundle.Bundle) -> str | None:
+        return self.context.get("secret")
+
+    def get_tags(self, _: bundle.Bundle) -> list[str]:
+        """Keydesk sets none: they need a licence of the proxy."""
+        return []
+
+
+def bundle_answer(issued: leases.Issued, status: int) -> Response:
+    """A secret with everything that belongs to it. The only answers that hold a key's secret."""
+    shape = BundleOut(bundle.of_issued(issued), context={"secret": issued.secret})
+    return Response(shape.data, status=status, headers={"Cache-Control": "no-store"})
 
 
 def trouble(error: PortalError) -> dict[str, Any]:

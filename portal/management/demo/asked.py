@@ -76,7 +76,7 @@ def ask(company: Company, now: datetime) -> int:
             continue
         role = KeyRole.objects.with_gateway().get(gateway=company.gateway, name=each.role)
         budget = None if each.budget is None else Decimal(each.budget)
-        wanted = Ask(team, role, each.ttl, each.models, budget, each.name, each.purpose)
+        wanted = Ask(team, role, each.ttl, each.models, budget, name=each.name, purpose=each.purpose)
         request = requests.submit(wanted, holder=holder, by=holder)
         if each.said:
             requests.say(request, by=person(each.said[0]), text=each.said[1])
