@@ -21,10 +21,15 @@ from portal import audit
 from teams.access import SYSTEM, require
 from teams.models import Team, User
 from teams.roles import Can
+from teams.services import trail
 
 LONGEST_WAIT = timedelta(days=14)  # after a month, for a gateway that is away; what it tells later is a correction
 COUNTED = ("prompt_tokens", "completion_tokens", "requests", "failed")
 NAMES = ("holder_name", "role_name")
+HEADS = (
+    "statement", "team", "cost_centre", "kind", "month", "noted_on", "holder", "key", "key_id", "key_role", "gateway",
+    "model", "spend_usd", "requests", "failed", "prompt_tokens", "completion_tokens",
+)  # fmt: skip
 Cell = tuple[date, UUID, UUID, int, str]  # month, lease, holder, gateway, model
 
 
@@ -143,6 +148,12 @@ def pending(team: Team, now: datetime | None = None) -> Decimal:
     return sum((line.spend for line in found), Decimal(0))
 
 
+def seen_by(user: User) -> QuerySet[Statement]:
+    """The statements of the teams whose reports they may see. Raises NotAllowed for whom there are none at all."""
+    trail.require_look(user)
+    return Statement.objects.filter(team__in=trail.audited_teams(user)).select_related("team")
+
+
 def export(statements: Iterable[Statement], *, kind: str, by: User) -> Iterator[StatementLine]:
     """The lines of these statements, once the export of each is on record. Raises NotAllowed."""
     found = list(statements)
@@ -161,6 +172,21 @@ def _lines(statements: list[Statement]) -> Iterator[StatementLine]:
     found = rows.select_related("statement__team", "gateway").defer("gateway__master_key")
     return found.order_by("statement__team_name", "statement__month", "of_month", "holder_name", "key_alias", "model",
                           "pk").iterator(chunk_size=1000)  # fmt: skip
+
+
+def rows(lines: Iterable[StatementLine]) -> Iterator[list[object]]:
+    """The lines for a file, in the order of HEADS."""
+    return (_row(line) for line in lines)
+
+
+def _row(line: StatementLine) -> list[object]:
+    statement = line.statement
+    return [
+        statement.number, statement.team_name, statement.cost_centre, "correction" if line.is_correction else "usage",
+        f"{line.of_month:%Y-%m}", line.noted_on, line.holder_name, line.key_alias, line.lease_id, line.role_name,
+        line.gateway.name, line.model, line.spend, line.requests, line.failed, line.prompt_tokens,
+        line.completion_tokens,
+    ]  # fmt: skip
 
 
 def _usage(team: Team, month: date) -> list[StatementLine]:

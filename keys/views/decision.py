@@ -15,15 +15,12 @@ from django.utils import timezone
 
 from keys.forms.requests import DecideForm, DenyForm
 from keys.models import Bounds, KeyRequest, RequestEntry
-from keys.models.request import OPEN
 from keys.services import beside, requests
 from keys.services.requests.deciding import narrowed
 from portal.drawing import share
 from portal.errors import PortalError
 from portal.templatetags.ui import money, words
-from teams.access import allowed
 from teams.models import Membership, User
-from teams.roles import Can
 
 State = KeyRequest.State
 NOTHING = Decimal(0)
@@ -116,15 +113,11 @@ class Decision:
 
     @property
     def may_cancel(self) -> bool:
-        theirs = self.is_mine or allowed(self.user, Can.ISSUE_KEY, self.request)
-        return self.request.state in OPEN and theirs
+        return requests.may_cancel(self.request, self.user)
 
     @property
     def may_claim(self) -> bool:
-        request, now = self.request, timezone.now()
-        in_time = request.claim_until is not None and request.claim_until > now
-        claims = request.state == State.APPROVED and in_time and not request.is_being_issued
-        return claims and allowed(self.user, Can.ISSUE_KEY, request)
+        return requests.may_claim(self.request, self.user)
 
     @property
     def may_ask_again(self) -> bool:

@@ -7,15 +7,14 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.utils.cache import add_never_cache_headers
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_GET
 
 from keys.models import SpendDay
 from keys.services.dashboards import money
 from keys.services.dashboards.spans import Span, WrongDays
 from keys.views import dashboards
-from portal import sheets
+from portal.downloads import sheet
 from teams.access import require
 from teams.requests import SignedIn
 from teams.roles import Can
@@ -65,7 +64,7 @@ def _answer(
     except WrongDays:
         return wrong()
     heads, lines = _days(rows, span) if by == "day" else _groups(rows, by, span)
-    return file(f"keydesk-{name}-{span.start}-{span.end}", heads, lines)
+    return sheet(f"keydesk-{name}-{span.start}-{span.end}", heads, lines)
 
 
 def _days(rows: QuerySet[SpendDay], span: Span) -> tuple[list[str], Iterable[list[Any]]]:
@@ -78,11 +77,3 @@ def _groups(rows: QuerySet[SpendDay], by: str, span: Span) -> tuple[list[str], I
     heads = [called, "spend_usd", f"spend_usd_{before.start}_{before.end}", *COUNTED]
     lines = [[row.name, row.spend, row.before, row.requests, row.failed, row.tokens] for row in table.rows]
     return heads, lines
-
-
-def file(name: str, heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
-    """A CSV file to keep, which no cache keeps."""
-    response = StreamingHttpResponse(sheets.lines(heads, rows), content_type=sheets.TYPE)
-    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    add_never_cache_headers(response)
-    return response

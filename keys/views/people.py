@@ -12,6 +12,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -70,6 +71,7 @@ def person_page(request: SignedIn, pk: UUID) -> HttpResponse:
         "platform_groups": [(source, gift.groups) for source, gift in given_by_providers(person, None)],
         "accounts": person.answers_for.filter(is_active=True).select_related("service_team").order_by("name"),
         "identities": SocialAccount.objects.filter(user=person).order_by("provider", "pk"),
+        "tokens": person.api_tokens.living(timezone.now()).select_related("parent").order_by("expires_at", "pk"),
         "departures": person.departures.by_providers().select_related("team")[:20],
         "roles": PlatformRole.choices,
     }

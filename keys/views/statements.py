@@ -15,22 +15,17 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from keys.models import SpendDay, Statement, StatementLine
+from keys.models import SpendDay, Statement
 from keys.services import focus, statements
 from keys.services.dashboards import money, spans
-from keys.views.exports import file
+from portal.downloads import sheet
 from teams.access import require
 from teams.models import Team
 from teams.requests import SignedIn
 from teams.roles import Can
-from teams.services import trail
 from teams.views.teams import visible_team
 
 KINDS = ("csv", "focus")
-HEADS = (
-    "statement", "team", "cost_centre", "kind", "month", "noted_on", "holder", "key", "key_id", "key_role", "gateway",
-    "model", "spend_usd", "requests", "failed", "prompt_tokens", "completion_tokens",
-)  # fmt: skip
 
 
 @login_required
@@ -81,7 +76,7 @@ def export(request: SignedIn, slug: str, month: str, kind: str) -> HttpResponseB
 @require_GET
 def of_month(request: SignedIn) -> HttpResponse:
     """The statements of a month, of all teams whose reports one may see."""
-    seen = _seen(request)
+    seen = statements.seen_by(request.user)
     months = list(seen.order_by("-month").values_list("month", flat=True).distinct())
     month = _month(request.GET["month"]) if request.GET.get("month") else months[0] if months else None
     centre = request.GET.get("cost_centre")
@@ -104,7 +99,7 @@ def of_month(request: SignedIn) -> HttpResponse:
 def export_month(request: SignedIn, kind: str) -> HttpResponseBase:
     """The statements of a month as one file, of one cost centre where it is given."""
     month = _month(request.POST.get("month", ""))
-    found = _of_centre(_seen(request).filter(month=month), request.POST.get("cost_centre"))
+    found = _of_centre(statements.seen_by(request.user).filter(month=month), request.POST.get("cost_centre"))
     return _file(request, list(found), kind, f"statements-{month:%Y-%m}")
 
 
@@ -113,18 +108,8 @@ def _file(request: SignedIn, found: Iterable[Statement], kind: str, name: str) -
         raise Http404
     lines = statements.export(found, kind=kind, by=request.user)
     if kind == "focus":
-        return file(f"keydesk-focus-{name}", focus.COLUMNS, focus.rows(lines))
-    return file(f"keydesk-{name}", HEADS, (_row(line) for line in lines))
-
-
-def _row(line: StatementLine) -> list[object]:
-    statement = line.statement
-    return [
-        statement.number, statement.team_name, statement.cost_centre, "correction" if line.is_correction else "usage",
-        f"{line.of_month:%Y-%m}", line.noted_on, line.holder_name, line.key_alias, line.lease_id, line.role_name,
-        line.gateway.name, line.model, line.spend, line.requests, line.failed, line.prompt_tokens,
-        line.completion_tokens,
-    ]  # fmt: skip
+        return sheet(f"keydesk-focus-{name}", focus.COLUMNS, focus.rows(lines))
+    return sheet(f"keydesk-{name}", statements.HEADS, statements.rows(lines))
 
 
 def _audited(request: SignedIn, slug: str) -> Team:
@@ -132,13 +117,6 @@ def _audited(request: SignedIn, slug: str) -> Team:
     team = visible_team(request, slug)
     require(request.user, Can.SEE_TEAM_AUDIT, team)
     return team
-
-
-def _seen(request: SignedIn) -> QuerySet[Statement]:
-    """The statements that they see. Raises NotAllowed for whom there are no reports at all."""
-    if not trail.may_look(request.user):
-        require(request.user, Can.SEE_TEAM_AUDIT)
-    return Statement.objects.filter(team__in=trail.audited_teams(request.user)).select_related("team")
 
 
 def _of_centre(found: QuerySet[Statement], centre: str | None) -> QuerySet[Statement]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from portal import audit
+from portal import audit, sheets
 from portal.audit import chain
+from portal.audit.stream import row
 from portal.litellm import hash_key
 from portal.models import AuditEvent, AuditHead, Installation
 from teams.access import allowed, require, within
 from teams.models import ApiToken, Team, User
 from teams.roles import Can
 
+KINDS = {"csv": sheets.TYPE, "jsonl": "application/jsonl; charset=utf-8"}  # of files: their content type
 BATCH = 1000  # acts read at a time by an export
 
 
@@ -76,11 +79,16 @@ def may_look(user: User) -> bool:
     return allowed(user, Can.SEE_TEAM_AUDIT) or audited_teams(user).exists()
 
 
+def require_look(user: User) -> None:
+    """Refuse whom there is no trail for. Raises NotAllowed."""
+    if not may_look(user):
+        require(user, Can.SEE_TEAM_AUDIT)
+
+
 def _seen(user: User) -> Q:
     if allowed(user, Can.SEE_TEAM_AUDIT):
         return Q()
-    if not may_look(user):
-        require(user, Can.SEE_TEAM_AUDIT)
+    require_look(user)
     teams = [str(pk) for pk in audited_teams(user).values_list("pk", flat=True)]
     return Q(team_id__in=teams)  # as text: the trail outlives its teams
 
@@ -113,6 +121,13 @@ def export(wanted: Wanted, *, kind: str, by: User) -> Iterator[AuditEvent]:
         for team in [] if whole else [wanted.team] if wanted.team else audited_teams(by):
             audit.record("audit.exported", team, by=by, kind=kind, looked_for=looked_for)
     return _batches(events.filter(pk__lte=newest))
+
+
+def lines(events: Iterable[AuditEvent], kind: str) -> Iterator[str]:
+    """The acts as lines of a file of that kind."""
+    if kind == "csv":
+        return sheets.lines(row(AuditEvent()), (row(event).values() for event in events))
+    return (json.dumps(row(event), ensure_ascii=False) + "\n" for event in events)
 
 
 def _batches(events: QuerySet[AuditEvent]) -> Iterator[AuditEvent]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.cache import add_never_cache_headers
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_GET, require_POST
 
-from portal import sheets
-from portal.audit.stream import row
+from portal.downloads import download
 from portal.models import AuditEvent
 from teams.forms.audit import SecretForm, TrailForm
 from teams.models import Team
@@ -23,7 +20,6 @@ from teams.requests import SignedIn
 from teams.services import trail
 
 ROWS = 50  # on one page
-KINDS = {"csv": sheets.TYPE, "jsonl": "application/jsonl; charset=utf-8"}
 
 
 @login_required
@@ -49,19 +45,15 @@ def find_secret(request: SignedIn) -> HttpResponse:
 @require_POST
 def export(request: SignedIn, kind: str) -> HttpResponseBase:
     """What the page shows with the same query, all of it, as a file. An export is itself an act."""
-    if kind not in KINDS:
+    if kind not in trail.KINDS:
         raise Http404
     form = _form(request)
     wanted = form.wanted()
     if form.errors:  # what cannot be looked for must not quietly become more than was asked
         return _page(request, SecretForm(), status=422)
     events = trail.export(wanted, kind=kind, by=request.user)
-    lines = _csv(events) if kind == "csv" else _jsonl(events)
-    response = StreamingHttpResponse(lines, content_type=KINDS[kind])
     name = f"keydesk-audit-{timezone.now():%Y-%m-%d-%H%M}.{kind}"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    add_never_cache_headers(response)
-    return response
+    return download(name, trail.lines(events, kind), trail.KINDS[kind])
 
 
 def _form(request: SignedIn) -> TrailForm:
@@ -99,11 +91,3 @@ def _teams(events: Iterable[AuditEvent]) -> dict[str, Team]:
     return {
         str(team.pk): team for team in Team.objects.filter(pk__in={each.team_id for each in events if each.team_id})
     }
-
-
-def _jsonl(events: Iterator[AuditEvent]) -> Iterator[str]:
-    return (json.dumps(row(event), ensure_ascii=False) + "\n" for event in events)
-
-
-def _csv(events: Iterator[AuditEvent]) -> Iterator[str]:
-    return sheets.lines(row(AuditEvent()), (row(event).values() for event in events))

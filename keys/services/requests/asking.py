@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -22,9 +23,9 @@ from keys.services.requests.errors import NothingToDecide, NotOpen, TooManyWaiti
 from keys.services.requests.thread import add
 from keys.services.terms import Ask, bounds_of, terms
 from portal import audit
-from portal.errors import Invalid, NotAllowed
+from portal.errors import Invalid, NotAllowed, TooMany
 from portal.templatetags.ui import amid
-from teams.access import Actor, allowed, require
+from teams.access import Actor, allowed, has_scope, require
 from teams.models import Team, User
 from teams.roles import Can
 
@@ -32,6 +33,8 @@ Act = RequestEntry.Act
 Kind, State = KeyRequest.Kind, KeyRequest.State
 ENDED_WITHOUT = {State.DENIED, State.CANCELLED, State.LAPSED}  # these can be asked again
 MOST_WAITING = 20  # pending requests of one person: each of them is a letter to every approver
+MOST_AN_HOUR = 100  # requests, and lines in threads, of one person: each is a letter to several
+AN_HOUR = timedelta(hours=1)
 
 
 def submit(
@@ -40,8 +43,8 @@ def submit(
     """Ask for a key that needs a decision, for oneself or a service account of one's team.
 
     `again`: what was denied before; its thread goes on. `once` is a form's token: sent twice, it answers the same one.
-    Raises NotAllowed, Invalid, NothingToDecide, TooManyWaiting, NotOpen, and what stands in the way of the key itself:
-    OverLimit, AllowanceSpent, RoleEnded, TeamEnded.
+    Raises NotAllowed, Invalid, NothingToDecide, TooManyWaiting, TooMany, NotOpen, and what stands in the way of the
+    key itself: OverLimit, AllowanceSpent, RoleEnded, TeamEnded.
     """
     require(by, Can.ISSUE_KEY, Lease(team=ask.team, holder=holder))
     if before := _asked_before(by, once):
@@ -103,7 +106,7 @@ def cancel(request: KeyRequest, *, by: Actor) -> KeyRequest:
     now = timezone.now()
     with transaction.atomic(durable=True):
         row = KeyRequest.objects.select_for_update(of=("self",)).select_related("holder", "team").get(pk=request.pk)
-        if not (isinstance(by, User) and by.pk == row.asked_by_id and allowed(by, Can.SEE_TEAM, row.team)):
+        if not _asked_it(row, by):
             require(by, Can.ISSUE_KEY, row)
         if not row.move(OPEN, State.CANCELLED, decided_at=now):
             raise NotOpen(
@@ -115,15 +118,33 @@ def cancel(request: KeyRequest, *, by: Actor) -> KeyRequest:
     return row
 
 
+def may_cancel(request: KeyRequest, by: Actor) -> bool:
+    """Whether `by` may take it back now."""
+    return request.state in OPEN and (_asked_it(request, by) or allowed(by, Can.ISSUE_KEY, request))
+
+
+def _asked_it(request: KeyRequest, by: Actor) -> bool:
+    """Whether it is theirs to take back, whatever their role is by now; a token needs the scope to ask."""
+    mine = isinstance(by, User) and by.pk == request.asked_by_id
+    return mine and has_scope(by, Can.ISSUE_KEY) and allowed(by, Can.SEE_TEAM, request.team)
+
+
 def say(request: KeyRequest, *, by: User, text: str) -> RequestEntry:
-    """Add a line to the thread, of whoever has a part in it; the others are told. Raises NotAllowed, Invalid."""
+    """Add a line to the thread, of whoever has a part in it; the others are told.
+
+    Raises NotAllowed, Invalid, TooMany.
+    """
     if not may_say(request, by):
+        if not has_scope(by, Can.ISSUE_KEY):
+            require(by, Can.ISSUE_KEY, request)
         raise NotAllowed(
             _("You have no part in this request."), right=Can.DECIDE.name.lower(), action=_("Only look at it.")
         )
     if not words.clean(text):
         raise Invalid(details={"text": _("Write something.")})
     words.no_secret(text=text)
+    said = RequestEntry.objects.filter(who=by, act=Act.SAID, at__gt=timezone.now() - AN_HOUR)
+    _not_too_often(said.values_list("at", flat=True).order_by("-at"))
     with transaction.atomic():
         entry = add(request, Act.SAID, by=by, at=timezone.now(), text=text)
         telling.said(request, entry, by=by)
@@ -147,11 +168,19 @@ def _asked_before(by: User, once: UUID | None) -> KeyRequest | None:
 
 
 def _not_too_many(by: User) -> None:
-    """Under the lock on the person. Raises TooManyWaiting."""
+    """Under the lock on the person. Raises TooManyWaiting, TooMany."""
+    asked = KeyRequest.objects.filter(asked_by=by, submitted_at__gt=timezone.now() - AN_HOUR)
+    _not_too_often(asked.values_list("submitted_at", flat=True).order_by("-submitted_at"))
     if KeyRequest.objects.pending().filter(asked_by=by).count() >= MOST_WAITING:
         raise TooManyWaiting(
             _("%(most_waiting)s requests of yours wait for a decision.") % {"most_waiting": MOST_WAITING}
         )
+
+
+def _not_too_often(times: QuerySet[Any, datetime]) -> None:
+    """`times`: of the last hour, the last one first. Raises TooMany."""
+    for oldest in times[MOST_AN_HOUR - 1 : MOST_AN_HOUR]:
+        raise TooMany(retry_after=int((oldest + AN_HOUR - timezone.now()).total_seconds()) + 1)
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from django.utils import timezone
@@ -10,8 +11,15 @@ from keys.models import KeyRequest
 from keys.services import granted, leases
 from keys.services.attempts import Issued
 from keys.services.terms import Ask
-from teams.access import Actor, require
+from teams.access import Actor, allowed, require
 from teams.roles import Can
+
+
+def may_claim(request: KeyRequest, by: Actor, now: datetime | None = None) -> bool:
+    """Whether `by` may claim it now: approved, in time, and no key of it is being issued."""
+    in_time = request.claim_until is not None and request.claim_until > (now or timezone.now())
+    open_ = request.kind == KeyRequest.Kind.KEY and request.state == KeyRequest.State.APPROVED and in_time
+    return open_ and not request.is_being_issued and allowed(by, Can.ISSUE_KEY, request)
 
 
 def claim(request: KeyRequest, *, by: Actor, once: UUID | None = None) -> Issued:

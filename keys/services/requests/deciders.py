@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from keys.models import Decider, KeyRequest, RequestEntry
 from portal.errors import NotAllowed
-from teams.access import Actor, allowed, platform_admins
-from teams.models import Membership, User
+from teams.access import Actor, allowed, has_scope, platform_admins
+from teams.models import ApiToken, Membership, User
 from teams.roles import Can, Reach, roles_with
 
 Act = RequestEntry.Act
@@ -25,7 +27,7 @@ def deciders(request: KeyRequest) -> QuerySet[User]:
         asked = asked | admins if request.escalated_at else admins
     found = User.objects.filter(asked, is_active=True).exclude(pk__in=approvers(request))
     if not settings.ALLOW_SELF_APPROVAL:
-        found = found.exclude(pk__in=[request.holder_id, request.asked_by_id])
+        found = found.exclude(pk__in=[request.holder_id, request.asked_by_id, *_speaks_for(request.asked_by)])
     return found.order_by("name", "email")
 
 
@@ -39,13 +41,15 @@ def may_decide(request: KeyRequest, user: Actor) -> bool:
 def may_say(request: KeyRequest, user: Actor) -> bool:
     """Whether `user` has a part in it: who asked, who will hold, and those who decide for others."""
     mine = isinstance(user, User) and user.pk in {request.asked_by_id, request.holder_id}
-    return (mine and allowed(user, Can.SEE_TEAM, request.team)) or allowed(user, Can.DECIDE, request)
+    part = mine and has_scope(user, Can.ISSUE_KEY) and allowed(user, Can.SEE_TEAM, request.team)
+    return part or allowed(user, Can.DECIDE, request)
 
 
 def refusal_of(request: KeyRequest, by: Actor) -> NotAllowed | None:
     """What the table of rights does not say: not as who asked for a service account, nor in the platform's place."""
     right = Can.DECIDE.name.lower()
-    if isinstance(by, User) and by.pk == request.asked_by_id and not settings.ALLOW_SELF_APPROVAL:
+    asked = isinstance(by, User) and by.pk in {request.asked_by_id, *_speaks_for(request.asked_by)}
+    if asked and not settings.ALLOW_SELF_APPROVAL:
         return NotAllowed(_("Nobody decides what they asked for."), right=right, action=_("Another approver can."))
     if request.decider == Decider.PLATFORM and not request.escalated_at and not allowed(by, Can.MANAGE_PLATFORM):
         names = [str(each) for each in platform_admins()[:3]]
@@ -53,6 +57,13 @@ def refusal_of(request: KeyRequest, by: Actor) -> NotAllowed | None:
             _("A platform admin decides this."), right=right, who=names, action=_("Wait for one of them.")
         )
     return None
+
+
+def _speaks_for(machine: User) -> set[UUID]:
+    """Who made a token with which a service account may have asked: they would decide what they asked for."""
+    if machine.kind != User.Kind.SERVICE:
+        return set()
+    return set(ApiToken.objects.filter(owner=machine).exclude(made_by=None).values_list("made_by", flat=True))
 
 
 def approvals(request: KeyRequest) -> QuerySet[RequestEntry]:

@@ -128,7 +128,9 @@ def together(several: Iterable[Bounds]) -> Bounds:
         ttl = min(first.ttl, each.ttl)
         budgets = [bounds for bounds in (first, each) if bounds.max_budget is not None]
         least = min(budgets, key=lambda bounds: _costs(bounds, ttl), default=first)
-        first = Bounds(ttl, named, least.max_budget, least.budget_duration)
+        first = replace(
+            first, ttl=ttl, models=named, max_budget=least.max_budget, budget_duration=least.budget_duration
+        )
     return first
 
 
