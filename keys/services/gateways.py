@@ -56,10 +56,15 @@ class Line:
         self._ends = time.monotonic() + seconds
 
     @property
+    def left(self) -> float:
+        """Seconds until the time is over."""
+        return max(0.0, self._ends - time.monotonic())
+
+    @property
     def client(self) -> Client:
         """The client, told to be back before the time is over. Raises GatewayAway when it is over."""
-        left = self._ends - time.monotonic()
-        if left <= 0:
+        left = self.left
+        if not left:
             raise GatewayAway("The gateway took too long.")
         return self._client.with_timeout(min(left, self._client.http.timeout))
 

@@ -16,15 +16,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from portal.litellm.masking import hidden, is_secret_field
+
 LONGEST_MESSAGE = 300
 SHORTEST_SECRET = 6  # anything shorter is a word, and blanking words makes messages unreadable
 _KEY_LIKE = re.compile(r"sk-[A-Za-z0-9_\-]{6,}")
 _BEARER = re.compile(r"(?i)\bbearer\s+[^\s\"',}\]]+")
-_SECRET_FIELD = re.compile(
-    r"^keys?$|(api|new|master|access|secret|private)[_-]?key|secret|password|token$|credential_values|authorization"
-    r"|_credentials$",
-    re.I,
-)
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ADVERTISEMENT = re.compile(r"\s*(If you have a license|Get a 7 day trial|Pricing:).*", re.S)
 
@@ -230,7 +227,10 @@ def secrets_in(value: Any, *, secret: bool = False) -> Iterator[str]:
             yield value
     elif isinstance(value, Mapping):
         for name, item in value.items():
-            yield from secrets_in(item, secret=secret or bool(_SECRET_FIELD.search(str(name))))
+            if name == "litellm_params" and isinstance(item, Mapping):  # its own names say what may be shown
+                yield from (text for text in hidden(item) if len(text) >= SHORTEST_SECRET)
+            else:
+                yield from secrets_in(item, secret=secret or is_secret_field(str(name)))
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from secrets_in(item, secret=secret)

@@ -1,4 +1,4 @@
-"""Models that the proxy serves, and the deployments behind them. Seen on 1.106.2."""
+"""Models that the proxy serves, and the deployments behind them. Seen on 1.106.2; pages and blocks on 1.109.1."""
 
 # ruff: noqa: RUF009 - the functions of rows.py make dataclass fields
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from portal.litellm import rows
 from portal.litellm.errors import NotFound
-from portal.litellm.http import LISTS, Http
-from portal.litellm.rows import Row
+from portal.litellm.http import LISTS, Http, segment
+from portal.litellm.rows import Page, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +36,18 @@ class ModelInfo(Row):
     name: str = ""
     params: Mapping[str, Any] = rows.table(hide=True)
     id: str = rows.word()
-    mode: str | None = rows.text()
+    mode: str | None = rows.loose(rows.to_text)
     provider: str | None = rows.text("litellm_provider")
-    max_tokens: int | None = rows.number()
-    max_input_tokens: int | None = rows.number()
-    max_output_tokens: int | None = rows.number()
-    input_cost_per_token: Decimal | None = rows.money()
-    output_cost_per_token: Decimal | None = rows.money()
-    supports_vision: bool = rows.flag()
-    supports_function_calling: bool = rows.flag()
-    supports_system_messages: bool = rows.flag()
+    max_tokens: int | None = rows.loose(rows.to_number)
+    max_input_tokens: int | None = rows.loose(rows.to_number)
+    max_output_tokens: int | None = rows.loose(rows.to_number)
+    input_cost_per_token: Decimal | None = rows.loose(rows.to_money)
+    output_cost_per_token: Decimal | None = rows.loose(rows.to_money)
+    supports_vision: bool | None = rows.maybe()
+    supports_function_calling: bool | None = rows.maybe()
+    supports_system_messages: bool | None = rows.maybe()
     db_model: bool = rows.flag()
+    blocked: bool = rows.flag()
 
     @classmethod
     def read(cls, data: Any, **known: Any) -> ModelInfo:
@@ -94,6 +95,20 @@ class Models:
             limit=LISTS,
         )
 
+    def info_page(
+        self, page: int = 1, page_size: int = 50, *, model_id: str | None = None, name: str | None = None,
+        search: str | None = None,
+    ) -> Page[ModelInfo]:  # fmt: skip
+        """One page of the deployments by name: all, the one of an id, those of a name or with `search` in it."""
+        params = {"modelId": model_id, "model": name, "search": search, "page": page, "size": page_size}
+        return self._http.fetch(
+            lambda data: Page.read((ModelInfo.read(row) for row in data["data"]), data),
+            "GET",
+            "/v2/model/info",
+            params={**params, "sortBy": "model_name", "sortOrder": "asc"},
+            limit=LISTS,
+        )
+
     def get(self, *, model_id: str | None = None, name: str | None = None) -> ModelInfo:
         """One deployment by id, or the first of a name. Raises NotFound.
 
@@ -129,6 +144,31 @@ class Models:
         if name is not None:
             body["model_name"] = name
         return self._http.fetch(ModelRow.read, "POST", "/model/update", json=body)
+
+    def patch(
+        self,
+        model_id: str,
+        params: Mapping[str, Any] | None = None,
+        info: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+    ) -> ModelRow:
+        """Change only what is given; a null clears nothing there. Raises NotFound, and Invalid for the config file's.
+
+        The id is sent in `model_info` too: the proxy's answer names another one otherwise.
+        """
+        body: dict[str, Any] = {"model_info": {**(info or {}), "id": model_id}}
+        body |= {"litellm_params": params} if params is not None else {}
+        body |= {"model_name": name} if name is not None else {}
+        return self._http.fetch(ModelRow.read, "PATCH", f"/model/{segment(model_id)}/update", json=body)
+
+    def block(self, model_id: str) -> ModelRow:
+        """Have every call of the deployment refused (403). Raises NotFound, and Invalid for the config file's."""
+        return self._http.fetch(ModelRow.read, "POST", "/model/block", json={"model_id": model_id})
+
+    def unblock(self, model_id: str) -> ModelRow:
+        """Let it answer again. Raises as `block` does."""
+        return self._http.fetch(ModelRow.read, "POST", "/model/unblock", json={"model_id": model_id})
 
     def delete(self, model_id: str) -> str:
         """Raises NotFound. Answers with the proxy's sentence."""

@@ -92,6 +92,23 @@ def flag(*names: str) -> Any:
     return _spec(bool, names)
 
 
+def maybe(*names: str) -> Any:
+    """Yes, no, or None where the proxy does not say."""
+    return _spec(lambda raw: None if raw is None else bool(raw), names)
+
+
+def loose(reader: Callable[[Any], Any], *names: str) -> Any:
+    """Of a table that people fill by hand: None where it cannot be read, so that one odd row does not hide the rest."""
+
+    def read(raw: Any) -> Any:
+        try:
+            return reader(raw)
+        except (TypeError, ValueError, ArithmeticError):
+            return None
+
+    return _spec(read, names)
+
+
 def when(*names: str) -> Any:
     """An aware UTC time, or None."""
     return _spec(to_time, names)

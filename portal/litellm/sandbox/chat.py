@@ -113,6 +113,8 @@ def call(request: Request, endpoint: str, needs: str, label: str = "", text: str
             raise bad_call(f"{label or endpoint}: Missing required parameter: '{needs}'.", needs)
         if model is None:
             raise unknown_model(label or endpoint, name)
+        if model.blocked:
+            raise failure(403, "litellm.PermissionDeniedError: Model is blocked", "permission_error")
         prompt = count_tokens(body[needs])
         completion = 0 if model.mode == "embedding" else count_tokens(text)
         take_turn(request, prompt + completion)

@@ -55,7 +55,7 @@ def shown(row: Row) -> Row:
     return {name: row[name] for name in (*SHAPE, "source")}
 
 
-@route("GET", "/credentials/by_name/{name}")
+@route("GET", "/credentials/by_name/{name*}")
 def by_name(request: Request, name: str) -> Row:
     row = request.db.get("credentials", name)
     if row is None:
@@ -68,7 +68,7 @@ def by_model(request: Request, model: str) -> Row:
     raise failure(404, "Model not found")
 
 
-@route("PATCH", "/credentials/{name}", shape=SHAPE | {"credential_info": "dict!"})
+@route("PATCH", "/credentials/{name*}", shape=SHAPE | {"credential_info": "dict!"})
 def change(request: Request, name: str) -> Row:
     data = request.body
     if data.get("credential_name") not in {None, name}:
@@ -85,7 +85,7 @@ def change(request: Request, name: str) -> Row:
     return {"success": True, "message": "Credential updated successfully"}
 
 
-@route("DELETE", "/credentials/{name}")
+@route("DELETE", "/credentials/{name*}")
 def delete(request: Request, name: str) -> Row:
     by_name(request, name)
     request.db.drop("credentials", name)

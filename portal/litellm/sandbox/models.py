@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from .auth import Caller
-from .refusals import Refusal, detail, no_team, quoted, unauthorized
+from .refusals import Refusal, detail, failure, no_team, quoted, unauthorized
 from .store import Exists, Row, names
 from .web import Request, route, validated
 from .windows import stamp, zulu
@@ -46,6 +46,9 @@ class Model:
     supports: frozenset[str] = frozenset()
     added: bool = False  # over HTTP, hence not part of the configuration
     id: str = ""
+    params: Row = field(default_factory=dict, hash=False)  # of `litellm_params`, what was stored
+    info: Row = field(default_factory=dict, hash=False)
+    blocked: bool = False
 
     @property
     def provider(self) -> str:
@@ -64,6 +67,7 @@ DEFAULT_MODELS = (
     Model("claude-sonnet", "anthropic/claude-sonnet-4-20250514", 3e-06, 1.5e-05, "chat", 200_000, 64_000, EYES),
     Model("text-embedding-3-small", "openai/text-embedding-3-small", 2e-08, 0.0, "embedding", 8191),
 )
+NOTHING = Model("", "", 0.0)  # what stands behind a name that the proxy does not know: a chat model, it says
 
 
 def offered(request: Request) -> list[Model]:
@@ -84,6 +88,9 @@ def offered(request: Request) -> list[Model]:
                 base.supports if base else frozenset(),
                 added=True,
                 id=row["model_id"],
+                params=params,
+                info=row["model_info"],
+                blocked=row["blocked"],
             )
         )
     return [*request.rules.models, *added]
@@ -138,13 +145,14 @@ def denied(model: str, whose: str) -> Refusal:
 
 @route("GET", "/v1/models", "/models", who="llm", charged=True)
 def list_models(request: Request) -> Row:
-    if (team_id := request.query.get("team_id")) and request.db.get("teams", team_id) is None:
-        raise detail(404, {"error": no_team(team_id)})
+    """Those that the caller may call, or a team's for who names one."""
+    caller = request.caller
+    if team_id := request.query.get("team_id"):
+        caller = Caller(team=request.db.get("teams", team_id))
+        if caller.team is None:
+            raise detail(404, {"error": no_team(team_id)})
     known = {model.name: model for model in offered(request)}
-    return {
-        "data": [card(name, known.get(name)) for name in names_of(request, request.caller)],
-        "object": "list",
-    }
+    return {"data": [card(name, known.get(name)) for name in names_of(request, caller)], "object": "list"}
 
 
 @route("GET", "/v1/models/{name}", "/models/{name}")
@@ -173,33 +181,58 @@ def model_info(request: Request) -> Row:
     return {"data": [deployment(model) for model in mine]}
 
 
+@route("GET", "/v2/model/info", who="llm")
+def model_pages(request: Request) -> Row:
+    """The same in pages; by name where `sortBy` asks for it (LiteLLM 1.109.1, seen)."""
+    query, page, size = request.query, request.number("page", 1), request.number("size", 50)
+    mine = [model for model in offered(request) if model.name in names_of(request, request.caller)]
+    mine = [model for model in mine if query.get("modelId") in {None, model.deployment}]
+    mine = [model for model in mine if query.get("model") in {None, model.name}]
+    mine = [model for model in mine if query.get("search", "").lower() in model.name.lower()]
+    if query.get("sortBy") == "model_name":
+        mine.sort(key=lambda model: model.name.lower(), reverse=query.get("sortOrder", "asc") == "desc")
+    rows = [deployment(model) for model in mine[(page - 1) * size : page * size]]
+    pages = -(-len(mine) // size)
+    return {"data": rows, "total_count": len(mine), "current_page": page, "total_pages": pages, "size": size}
+
+
 def deployment(model: Model) -> Row:
-    costs = {"input_cost_per_token": model.input_cost, "output_cost_per_token": model.output_cost}
+    costs: Row = {"input_cost_per_token": model.input_cost, "output_cost_per_token": model.output_cost}
+    if model.added:  # nobody knows its price: none, not zero (LiteLLM 1.109.1, seen)
+        costs = {name: model.params.get(name, cost or None) for name, cost in costs.items()}
     info = {"id": model.deployment, "db_model": model.added, "member_auto_router": False, "mode": model.mode}
     info |= {"access_via_team_ids": [], "direct_access": True, "pricing_overrides": []}
     info |= {"key": model.target.rpartition("/")[2], "max_tokens": model.max_output or model.max_input}
     info |= {"max_input_tokens": model.max_input, "max_output_tokens": model.max_output}
     info |= costs | {"litellm_provider": model.provider, "supported_openai_params": OPENAI_PARAMS}
     info |= {f"supports_{name}": name in model.supports for name in sorted(EYES)}
+    params = FLAGS | model.params if model.added else costs | FLAGS | {"model": model.target}
     return {
         "model_name": model.name,
-        "litellm_params": costs | FLAGS | {"model": model.target},
-        "model_info": info,
+        "litellm_params": params,
+        "model_info": info | {"blocked": model.blocked} | told(model.info),
     }
+
+
+def told(info: Row) -> Row:
+    """What the proxy tells of a stored `model_info`: prices in it are dropped (LiteLLM 1.109.1, seen)."""
+    return {name: value for name, value in info.items() if "cost_per" not in name and name != "db_model"}
 
 
 @route("GET", "/model_group/info", who="llm")
 def model_groups(request: Request) -> Row:
+    """Every name that the caller is shown, also one behind which nothing stands. Source: 1.106.2."""
     wanted = request.query.get("model_group")
-    groups: dict[str, list[Model]] = {}
+    groups: dict[str, list[Model]] = {name: [] for name in names_of(request, request.caller) if wanted in {None, name}}
     for model in offered(request):
-        if model.name in names_of(request, request.caller) and wanted in {None, model.name}:
-            groups.setdefault(model.name, []).append(model)
+        if model.name in groups:
+            groups[model.name].append(model)
     return {"data": [group(name, models) for name, models in groups.items()]}
 
 
 def group(name: str, models: list[Model]) -> Row:
-    first = models[0]
+    first = models[0] if models else NOTHING
+    told_of = deployment(first)["model_info"] if models else {}
     flags = names("parallel_function_calling vision web_search url_context reasoning function_calling fast_mode")
     blank = names(
         "input_cost_per_pixel tpm rpm itpm otpm supported_reasoning_efforts configurable_clientside_auth_params"
@@ -209,8 +242,8 @@ def group(name: str, models: list[Model]) -> Row:
         "providers": sorted({model.provider for model in models}),
         "max_input_tokens": first.max_input and float(first.max_input),
         "max_output_tokens": first.max_output and float(first.max_output),
-        "input_cost_per_token": first.input_cost,
-        "output_cost_per_token": first.output_cost,
+        "input_cost_per_token": told_of.get("input_cost_per_token"),
+        "output_cost_per_token": told_of.get("output_cost_per_token"),
         "mode": first.mode,
         **dict.fromkeys(blank),
         **{f"supports_{flag}": flag in first.supports for flag in flags},
@@ -269,6 +302,54 @@ def update_model(request: Request) -> Row:
         row |= {"updated_at": stamp(request.now), "updated_by": request.caller.user_id}
         db.put("models", id_, row)
     return sealed(row)
+
+
+@route("PATCH", "/model/{id_}/update", shape=SHAPE)
+def patch_model(request: Request, id_: str) -> Row:
+    """Change what is sent; null changes nothing (LiteLLM 1.109.1, seen)."""
+    data, db = request.body, request.db
+    params = without_secrets({k: v for k, v in (data.get("litellm_params") or {}).items() if v is not None})
+    wanted = params.get("litellm_credential_name")
+    if wanted and db.get("credentials", wanted) is None:
+        text = f"Credential '{wanted}' not found. Create it via /credentials before attaching it to a model."
+        raise failure(400, text, "validation_error", "litellm_credential_name")
+    with db.write():
+        row = stored(request, id_)
+        row["model_name"] = data.get("model_name") or row["model_name"]
+        row["litellm_params"] |= params
+        row["model_info"] |= {k: v for k, v in (data.get("model_info") or {}).items() if v is not None} | {"id": id_}
+        row |= {"updated_at": stamp(request.now), "updated_by": request.caller.user_id}
+        db.put("models", id_, row)
+    return sealed(row)
+
+
+@route("POST", "/model/block", shape={"model_id": "text!"})
+def block_model(request: Request) -> Row:
+    return set_blocked(request, blocked=True)
+
+
+@route("POST", "/model/unblock", shape={"model_id": "text!"})
+def unblock_model(request: Request) -> Row:
+    return set_blocked(request, blocked=False)
+
+
+def set_blocked(request: Request, *, blocked: bool) -> Row:
+    with request.db.write():
+        row = stored(request, request.body["model_id"])
+        row["blocked"] = blocked
+        request.db.put("models", row["model_id"], row)
+    return sealed(row)
+
+
+def stored(request: Request, id_: str) -> Row:
+    """The row of an added model; inside the caller's transaction."""
+    if any(model.deployment == id_ for model in request.rules.models):
+        text = "Cannot edit config-based model. Store model in DB via /model/new first."
+        raise failure(400, text, "validation_error")
+    row = request.db.get("models", id_)
+    if row is None:
+        raise failure(404, f"Model {id_} not found on proxy.", "not_found_error")
+    return row
 
 
 @route("POST", "/model/delete", shape={"id": "text!"})

@@ -94,11 +94,12 @@ ROUTES: list[Route] = []
 def route(
     method: str, *paths: str, who: str = "admin", charged: bool = False, shape: dict[str, str] | None = None
 ) -> Callable[[Handler], Handler]:
-    """Register a handler for paths; `{name}` in a path matches one part. `shape` validates the JSON body."""
+    """Register a handler for paths; `{name}` in a path matches one part, `{name*}` any. `shape` validates the body."""
 
     def register(handler: Handler) -> Handler:
         for path in paths:
-            pattern = re.compile(re.sub(r"\\?\{(\w+)\\?\}", r"(?P<\1>[^/]+)", path) + "/?$")
+            named = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+?)", re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
+            pattern = re.compile(named + "/?$")
             ROUTES.append(Route(method, pattern, handler, who, charged, shape))
         return handler
 
