@@ -14,15 +14,16 @@ from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from portal.audit import origin
+from portal.counts import MINUTE, counted
 from teams.models import ApiToken, User
 from teams.roles import Scope
+from teams.services.logins import note_copy
 from teams.services.tokens import refused_from_there
 
 log = structlog.get_logger(__name__)
 
 # One text for every reason: whoever found a token does not learn that it would work from elsewhere.
 REFUSED = "This token is not known, has ended, may not be used from here, or its owner is not active."
-MINUTE = 60  # seconds
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -37,6 +38,8 @@ class TokenAuthentication(BaseAuthentication):
         if token is None or not token.may_come_from(here.ip):
             if token and _first_in_a_minute(f"token-refused:{token.pk}"):
                 refused_from_there(token)
+            if token is None:
+                note_copy(plain.strip())
             slow_down(here.ip)
             raise AuthenticationFailed(REFUSED)
         token.used(timezone.now())
@@ -56,20 +59,12 @@ def slow_down(ip: str | None) -> None:
     """
     now = timezone.now().timestamp()
     try:
-        counted = _count(f"wrong-token:{ip}:{int(now // MINUTE)}")
+        wrong = counted(f"wrong-token:{ip}:{int(now // MINUTE)}")
     except Exception:  # no cache, no count: a wrong token is refused all the same
         log.warning("wrong_tokens_not_counted", exc_info=True)
         return
-    if counted > settings.WRONG_TOKENS:
+    if wrong > settings.WRONG_TOKENS:
         raise Throttled(wait=ceil(MINUTE - now % MINUTE), detail="Too many wrong tokens came from this address.")
-
-
-def _count(key: str) -> int:
-    cache.add(key, 0, 2 * MINUTE)
-    try:
-        return int(cache.incr(key))
-    except ValueError:  # it expired at this moment
-        return 1
 
 
 def _first_in_a_minute(key: str) -> bool:

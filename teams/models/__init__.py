@@ -1,6 +1,7 @@
 """WHO: people, service accounts, teams, what identity providers say of them, and API tokens."""
 
 from teams.models.departure import Departure
+from teams.models.device import DeviceLogin, ReplacedSecret
 from teams.models.invitation import Invitation
 from teams.models.notice import NoticeChoice
 from teams.models.provider import DirectoryEntry, DirectoryGroup, Grant, GroupMapping, ToldGroups
@@ -9,5 +10,6 @@ from teams.models.token import ApiToken
 from teams.models.user import User
 from teams.models.webhook import Delivery, Webhook
 
-__all__ = ["ApiToken", "Delivery", "Departure", "DirectoryEntry", "DirectoryGroup", "Grant", "GroupMapping",
-           "Invitation", "Membership", "NoticeChoice", "Team", "ToldGroups", "User", "Webhook"]  # fmt: skip
+__all__ = ["ApiToken", "Delivery", "Departure", "DeviceLogin", "DirectoryEntry", "DirectoryGroup", "Grant",
+           "GroupMapping", "Invitation", "Membership", "NoticeChoice", "ReplacedSecret", "Team", "ToldGroups", "User",
+           "Webhook"]  # fmt: skip

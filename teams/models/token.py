@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from teams.models.user import User
 
@@ -28,9 +29,13 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         return self.filter(expires_at__gt=now, ended_at=None)
 
     def usable(self, plain: str) -> ApiToken | None:
-        """The living token behind `plain`, with its owner, in one select."""
-        living = self.living(timezone.now()).select_related("owner")
-        return living.filter(digest=ApiToken.digest_of(plain), owner__is_active=True).first()
+        """The living token behind `plain`, with its owner, in one select; for a secret just replaced, in two."""
+        now, digest = timezone.now(), ApiToken.digest_of(plain)
+        living = self.living(now).select_related("owner").filter(owner__is_active=True)
+        return (
+            living.filter(digest=digest).first()
+            or living.filter(replaced__digest=digest, replaced__good_until__gt=now).first()
+        )
 
 
 class ApiToken(models.Model):
@@ -38,6 +43,10 @@ class ApiToken(models.Model):
 
     Our own small model: knox reads all of a user's tokens and deletes expired ones on every request.
     """
+
+    class Kind(models.TextChoices):
+        TOKEN = "token", gettext_lazy("API token")
+        LOGIN = "login", gettext_lazy("Login of the command line")
 
     PREFIX = "kd_"
     DEFAULT_LIFE = timedelta(days=90)
@@ -54,6 +63,13 @@ class ApiToken(models.Model):
     networks = models.JSONField(default=list, blank=True)  # from where it may be used, as CIDR; empty: from anywhere
     # The token it was made with: it ends with it.
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children", editable=False)
+
+    # Who made it, of a service account somebody else. NULL: Keydesk's operator, or a version that did not note it.
+    made_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.TOKEN, editable=False)
+    # Of a login: it is refreshed while it is used, until then. None: `expires_at` stays as it is.
+    refreshable_until = models.DateTimeField(null=True, editable=False)
 
     objects = ApiTokenQuerySet.as_manager()
 
