@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy, gettext_noop
+from django.utils.translation import gettext, gettext_lazy
 
 from portal import dates
 from portal.changes import CHANGES
@@ -178,21 +178,35 @@ def service_account_is_yours(to: str, key: str, *, account: str, team: str, acto
 
 
 @in_their_language
-def token_ends_soon(to: Iterable[str], key: str, *, name: str, whose: str, when: datetime, path: str) -> None:
-    """Remind that an API token expires; `whose`: blank for one's own; `key` makes it sent once."""
-    named = {"name": name, "whose": whose, "when": dates.full(when)}
-    mine = gettext_noop("Your API token %(name)s expires %(when)s; calls with it are refused from then on.")
-    then = gettext("It cannot be made longer: make another one, and give it to the programs that use this one.")
-    theirs = gettext_noop(
-        "The API token %(name)s of the service account %(whose)s expires %(when)s; "
-        "calls with it are refused from then on."
-    )
+def device_signed_in(to: str, key: str, *, machine: str, ip: str, at: datetime) -> None:
+    """Tell somebody that the command line of a machine is signed in as them now."""
     post(
         key,
-        to,
-        gettext("Keydesk: the token %(name)s expires %(when)s") % {"name": name, "when": dates.short(when)},
-        f"{gettext(theirs if whose else mine) % named}\n{then}\n\n{settings.URL}{path}\n",
-        kind="token.ends_soon",
+        [to],
+        gettext("Keydesk: the command line on %(machine)s is signed in") % {"machine": machine},
+        gettext(
+            "keydesk on %(machine)s (%(ip)s) is signed in as %(to)s since %(at)s.\nYou see and end its login on "
+            "the page API tokens:\n\n%(url)s%(path)s\n\n%(not_you)s\n"
+        )
+        % {"machine": machine, "ip": ip or "?", "to": to, "at": dates.full(at), "url": settings.URL,
+           "path": reverse("tokens:list"), "not_you": _NOT_YOU},
+        kind="person.device_signed_in",
+    )  # fmt: skip
+
+
+@in_their_language
+def login_copied(to: str, key: str, *, name: str, at: datetime) -> None:
+    """Tell somebody that a login of the command line was ended, as two had its secret."""
+    post(
+        key,
+        [to],
+        gettext("Keydesk: the login %(name)s was ended") % {"name": name},
+        gettext(
+            "At %(at)s somebody used a secret of %(name)s that had been replaced before: two have a copy of it, or "
+            "a backup was\nput back. The login is ended; `keydesk login` makes another one.\n\n%(not_you)s\n"
+        )
+        % {"name": name, "at": dates.full(at), "not_you": _NOT_YOU},
+        kind="person.login_copied",
     )
 
 

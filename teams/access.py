@@ -108,19 +108,31 @@ def require(actor: Actor, can: Can, target: Team | Held | None = None) -> None:
     if allowed(actor, can, target):
         return
     right = can.name.lower()
-    if isinstance(actor, User) and not _scoped(actor, can):
-        raise NotAllowed(
-            gettext("This token may not %(act)s.") % {"act": gettext(can.value)},
-            right=right,
-            action=gettext("Use a token with the scope %(scope)s.") % {"scope": SCOPES[can]},
-            details={"scope": SCOPES[can].value},
-        )
+    team_id = target.pk if isinstance(target, Team) else target.team_id if target is not None else None
+    of_teams = target is None and roles_with(can, Reach.ANY, Reach.OTHERS, Reach.OWN)  # perhaps of one of theirs
+    if not isinstance(actor, User) or of_teams or _granted(actor, can, team_id) is not Reach.NONE:
+        require_scope(actor, can)  # else no token of theirs would do
     if target is not None and not isinstance(target, Team) and reach_of(actor, can, target.team_id) is Reach.OTHERS:
         message = gettext("Nobody may %(act)s for themselves.") % {"act": gettext(can.value)}
     else:
         message = gettext("You may not %(act)s.") % {"act": gettext(can.value)}
     action, who = who_can(actor, can, target)
     raise NotAllowed(message, right=right, who=who, action=action)
+
+
+def require_scope(actor: Actor, can: Can) -> None:
+    """Refuse a token without the scope for the right: also where no role gives it, like to leave a team oneself.
+
+    Raises NotAllowed.
+    """
+    if has_scope(actor, can):
+        return
+    raise NotAllowed(
+        gettext("This token may not %(act)s.") % {"act": gettext(can.value)},
+        right=can.name.lower(),
+        action=gettext("Use a token with the scope %(scope)s.") % {"scope": SCOPES[can]},
+        details={"scope": SCOPES[can].value},
+    )
 
 
 def require_fresh(actor: Actor) -> None:
@@ -245,6 +257,19 @@ def may_still(user: User, can: Can, team: Team | None) -> bool:
 def may_hold(user: User, team: Team) -> bool:
     """Whether `user` may hold keys of `team` now: both alive, and with the right to issue there."""
     return team.ended_at is None and _granted(user, Can.ISSUE_KEY, team.pk) is not Reach.NONE
+
+
+def carried(user: User, *roles: MemberRole | PlatformRole) -> list[Can]:
+    """The rights that these roles give together over some rows or all, as far as the token in use lets them count."""
+    return [
+        can for can in Can
+        if _scoped(user, can) and together(_reach(can, role) for role in roles) is not Reach.NONE
+    ]  # fmt: skip
+
+
+def has_scope(actor: Actor, can: Can) -> bool:
+    """Whether the token in use, if there is one, has the scope for the right: also for what no role gives."""
+    return isinstance(actor, System) or _scoped(actor, can)
 
 
 def _scoped(actor: Any, can: Can) -> bool:

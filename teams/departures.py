@@ -22,7 +22,7 @@ from portal.errors import Conflict
 from portal.models import Installation
 from teams import access
 from teams.access import SYSTEM, Actor, require
-from teams.models import Departure, Grant, Membership, Team, User
+from teams.models import ApiToken, Departure, Grant, Membership, Team, User
 from teams.roles import Can, leads, strength
 from teams.signals import access_ended, access_restored
 
@@ -122,7 +122,7 @@ def is_last_admin(user: User) -> bool:
 
 
 def deactivate(user: User, *, by: Actor, counted: Mapping[str, Any] | None = None) -> None:
-    """Let `user` do nothing any more; their keys end at once. `counted`: what was shown before, for the audit.
+    """Let `user` do nothing any more; their keys and tokens end at once. `counted`: what was shown, for the audit.
 
     Of somebody whom a provider had ended already it means that the provider does not bring them back. A team that loses
     its last admin is told to the platform admins. Raises NotAllowed, LastPlatformAdmin.
@@ -140,6 +140,7 @@ def deactivate(user: User, *, by: Actor, counted: Mapping[str, Any] | None = Non
             return
         settled_by_hand(user, None)
         Departure.objects.create(user=user, team=None, at=now, due_at=now, closed_at=now, outcome=Departure.BY_A_PERSON)
+        ApiToken.objects.filter(owner=user, ended_at=None).update(ended_at=now)
         audit.record("person.deactivated", user, by=by, **(counted or {}))
         for each in _administered(user) if was_active else ():
             tell_of_no_admin(each.team, by=by)
@@ -147,7 +148,7 @@ def deactivate(user: User, *, by: Actor, counted: Mapping[str, Any] | None = Non
 
 
 def reactivate(user: User, *, by: Actor) -> None:
-    """Let `user` back in. Keys that ended stay ended. Raises NotAllowed."""
+    """Let `user` back in. Keys and tokens that ended stay ended. Raises NotAllowed."""
     require(by, Can.MANAGE_PLATFORM)
     with transaction.atomic():
         if not User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):

@@ -29,6 +29,7 @@ class Scope(StrEnum):
     KEYS_ISSUE = "keys:issue"
     KEYS_MANAGE = "keys:manage"
     TEAM_MANAGE = "team:manage"
+    AUDIT_READ = "audit:read"
     PLATFORM_READ = "platform:read"
     PLATFORM_MANAGE = "platform:manage"
 
@@ -56,6 +57,7 @@ class Can(Enum):
     ACT_FOR_SERVICE = gettext_noop("act for this team's service accounts")
     MANAGE_MEMBERS = gettext_noop("change who is in this team, its service accounts and their tokens")
     MANAGE_WEBHOOKS = gettext_noop("manage webhooks")
+    END_TOKENS = gettext_noop("end API tokens of other people")
     SET_TEAM_BUDGET = gettext_noop("change this team's budget")
     SEE_TEAM_AUDIT = gettext_noop("see this team's audit, reports and exports")
     SEE_PLATFORM = gettext_noop("see the platform")
@@ -76,6 +78,7 @@ TABLE: dict[Can, tuple[Reach, Reach, Reach, Reach, Reach, Reach]] = {
     Can.ACT_FOR_SERVICE: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.MANAGE_MEMBERS: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.MANAGE_WEBHOOKS: (NONE, NONE, NONE, ANY, NONE, ANY),
+    Can.END_TOKENS: (NONE, NONE, NONE, NONE, NONE, ANY),
     Can.SET_TEAM_BUDGET: (NONE, NONE, NONE, ANY, NONE, ANY),
     Can.SEE_TEAM_AUDIT: (NONE, NONE, NONE, ANY, ANY, ANY),
     Can.SEE_PLATFORM: (NONE, NONE, NONE, NONE, ANY, ANY),
@@ -103,8 +106,9 @@ SCOPES: dict[Can, Scope] = {
     Can.ACT_FOR_SERVICE: Scope.KEYS_MANAGE,
     Can.MANAGE_MEMBERS: Scope.TEAM_MANAGE,
     Can.MANAGE_WEBHOOKS: Scope.TEAM_MANAGE,
+    Can.END_TOKENS: Scope.PLATFORM_MANAGE,
     Can.SET_TEAM_BUDGET: Scope.TEAM_MANAGE,
-    Can.SEE_TEAM_AUDIT: Scope.TEAM_MANAGE,
+    Can.SEE_TEAM_AUDIT: Scope.AUDIT_READ,  # a program that collects acts may change nothing
     Can.SEE_PLATFORM: Scope.PLATFORM_READ,
     Can.MANAGE_PLATFORM: Scope.PLATFORM_MANAGE,
 }

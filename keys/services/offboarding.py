@@ -1,6 +1,7 @@
 """What ends when somebody leaves a team, or Keydesk: counted as a rehearsal, and again when it is done.
 
-Nobody's keys end unseen: the acts take the `mark` of the plan that was shown, and refuse when it has become another.
+On pages nobody's keys end unseen: the acts take the `mark` of the plan that was shown, and refuse when it has become
+another. A program may say that it has looked at none.
 """
 
 from __future__ import annotations
@@ -123,8 +124,8 @@ def plan(user: User, *, team: Team | None = None, by: Actor) -> Plan:
     )
 
 
-def deactivate(user: User, *, seen: str, by: Actor) -> Plan:
-    """Let `user` do nothing any more. `seen`: the mark of the plan that was shown.
+def deactivate(user: User, *, seen: str | None, by: Actor) -> Plan:
+    """Let `user` do nothing any more. `seen`: the mark of the plan that was shown; None: whatever it ends.
 
     A team may lose its last admin by it: the platform admins are told. Raises NotAllowed, PlanChanged,
     LastPlatformAdmin.
@@ -135,8 +136,8 @@ def deactivate(user: User, *, seen: str, by: Actor) -> Plan:
     return found
 
 
-def take_out(membership: Membership, *, seen: str, by: Actor) -> Plan:
-    """Take somebody, or oneself, out of a team. `seen`: the mark of the plan that was shown.
+def take_out(membership: Membership, *, seen: str | None, by: Actor) -> Plan:
+    """Take somebody, or oneself, out of a team. `seen`: the mark of the plan that was shown; None: whatever it ends.
 
     Raises NotAllowed, PlanChanged, LastAdmin, KeptByProvider.
     """
@@ -164,8 +165,8 @@ def _oneself(user: User, by: Actor) -> bool:
     return isinstance(by, User) and by.pk == user.pk
 
 
-def _as_seen(found: Plan, seen: str) -> Plan:
-    if found.mark != seen:
+def _as_seen(found: Plan, seen: str | None) -> Plan:
+    if seen is not None and found.mark != seen:
         raise PlanChanged
     return found
 

@@ -17,9 +17,10 @@ from teams.services.tokens import LONGEST_TOKEN, scopes_for
 
 SCOPE_WORDS = {
     Scope.READ: gettext_lazy("See teams, key roles, keys and spend. The next three need it, to find what they act on."),
-    Scope.KEYS_ISSUE: gettext_lazy("Issue keys."),
-    Scope.KEYS_MANAGE: gettext_lazy("Renew, rotate, pause, revoke and hand over keys."),
-    Scope.TEAM_MANAGE: gettext_lazy("Change members, service accounts, tokens and budgets of teams."),
+    Scope.KEYS_ISSUE: gettext_lazy("Issue keys, ask for what somebody must decide, and claim it."),
+    Scope.KEYS_MANAGE: gettext_lazy("Renew, rotate, pause, revoke and hand over keys, and ask for more on them."),
+    Scope.TEAM_MANAGE: gettext_lazy("Decide requests; change members, service accounts, tokens and budgets of teams."),
+    Scope.AUDIT_READ: gettext_lazy("Read the audit trail and the statements of teams, and export them."),
     Scope.PLATFORM_READ: gettext_lazy("See gateways, promises, findings, and what every team has."),
     Scope.PLATFORM_MANAGE: gettext_lazy("Change teams, key roles and gateways, and settle findings."),
 }

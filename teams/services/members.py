@@ -15,7 +15,7 @@ from portal import audit
 from portal.errors import Conflict, Invalid, NotAllowed
 from portal.templatetags.ui import money
 from teams import grants
-from teams.access import Actor, admins_of, require
+from teams.access import Actor, admins_of, require, require_scope
 from teams.departures import settled_by_hand
 from teams.models import Membership, Team, User
 from teams.roles import Can, MemberRole, leads
@@ -97,6 +97,7 @@ def leave(membership: Membership, *, by: Actor, counted: Counted | None = None) 
             who=[str(membership.user)],
             action=gettext("A team admin can take somebody else out."),
         )
+    require_scope(by, Can.MANAGE_MEMBERS)
     _take_out(membership, by=by, counted=counted)
 
 

@@ -14,10 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
-from portal import audit, mail
+from portal import audit, token_mail
 from portal.errors import Conflict, Invalid, NotAllowed
 from portal.models import Letter
-from teams.access import SYSTEM, Actor, System, allowed, require, require_fresh, within
+from teams.access import SYSTEM, Actor, System, allowed, has_scope, require, require_fresh, within
 from teams.models import ApiToken, Team, User
 from teams.models.team import ONE_LINE
 from teams.models.token import Network
@@ -76,6 +76,7 @@ def make_token(
     token = ApiToken(
         owner=owner, name=name.strip(), scopes=sorted(wanted), digest=ApiToken.digest_of(plain),
         created_at=now, expires_at=now + life, networks=[str(network) for network in allowed_from],
+        made_by=by if isinstance(by, User) else None,
     )  # fmt: skip
     if once:
         token.pk = once
@@ -96,7 +97,7 @@ def make_token(
 def end_token(token: ApiToken, *, by: Actor) -> int:
     """End a token now, and those that were made with it; answers how many ended. Safe to repeat. Raises NotAllowed."""
     require_end(token, by)
-    now, ended = timezone.now(), 0
+    now, ended, lives = timezone.now(), 0, token.is_living
     with transaction.atomic():
         level = [token.pk]
         while level:  # each level is closed before the next is read: nobody puts a child under an ended token
@@ -107,16 +108,23 @@ def end_token(token: ApiToken, *, by: Actor) -> int:
                 audit.record("token.ended", each, by=by, secret=each.digest, owner=told, with_parent=whole)
                 ended += 1
             level = list(ApiToken.objects.filter(parent__in=level).values_list("pk", flat=True))
+        if lives and ended and isinstance(by, User) and by.pk != token.owner_id and token.owner.email:
+            token_mail.token_ended(token.owner.email, f"token-ended:{token.pk}", name=token.name, actor=str(by),
+                             path=page_of(token.owner))  # fmt: skip
     token.refresh_from_db()
     return ended
 
 
 def visible_tokens(user: User) -> Q:
-    """One's own tokens, and of service accounts those one runs or watches over, as a filter of tokens."""
-    run = Team.objects.filter(within(user, Can.MANAGE_MEMBERS, team="pk"))
+    """One's own tokens, and of service accounts those one runs, as a filter; everybody's for who sees the platform.
+
+    A token without the scope `read` sees itself alone.
+    """
     if allowed(user, Can.SEE_PLATFORM):
-        run = Team.objects.all()
-    return Q(owner=user) | Q(owner__kind=User.Kind.SERVICE, owner__service_team__in=run)
+        return Q()
+    mine = Q(owner=user) if has_scope(user, Can.SEE_TEAM) else Q(pk=user.token and user.token.pk)
+    run = Team.objects.filter(within(user, Can.MANAGE_MEMBERS, team="pk"))
+    return mine | Q(owner__kind=User.Kind.SERVICE, owner__service_team__in=run)
 
 
 def below(token: ApiToken) -> int:
@@ -141,6 +149,7 @@ def announce_ends(now: datetime | None = None) -> int:
     """
     now = now or timezone.now()
     ending = ApiToken.objects.living(now).filter(expires_at__lte=now + STEPS[-1], owner__is_active=True)
+    ending = ending.exclude(kind=ApiToken.Kind.LOGIN)  # used, it lives on; who does not use it does not miss it
     ending = ending.filter(expires_at__gt=F("created_at") + STEPS[0])
     due: dict[str, ApiToken] = {}
     for token in ending.select_related("owner__service_team", "owner__responsible").order_by("expires_at"):
@@ -151,15 +160,17 @@ def announce_ends(now: datetime | None = None) -> int:
     for key, token in due.items():
         if key not in known:
             whose = str(token.owner) if token.owner.service_team else ""
-            mail.token_ends_soon(
+            token_mail.token_ends_soon(
                 people_of(token.owner), key, name=token.name, whose=whose, when=token.expires_at,
                 path=page_of(token.owner),
             )  # fmt: skip
     return len(due) - len(known)
 
 
-def page_of(owner: User) -> str:
-    """The page that lists the tokens of this owner."""
+def page_of(owner: User, *, by: User | None = None) -> str:
+    """The page that lists the tokens of this owner; `by`: for this person."""
+    if by and by.pk != owner.pk and owner.service_team is None:
+        return reverse("keys:person", args=[owner.pk])
     if owner.service_team is None:
         return reverse("tokens:list")
     return reverse("keys:service_account", args=[owner.service_team.slug, owner.pk])
@@ -191,17 +202,33 @@ def _may_make_for(owner: User, by: Actor) -> None:
 
 
 def require_end(token: ApiToken, by: Actor) -> None:
-    """Refuse unless whoever acts may end this token. Raises NotAllowed."""
-    if isinstance(by, System) or token.owner_id == by.pk:
+    """Refuse unless whoever acts may end this token: its owner, a platform admin, who runs the service account's team.
+
+    A token of the same owner ends itself, what was made with it, and what may do no more than it does: one that was
+    found somewhere must not cut off all the others. Raises NotAllowed.
+    """
+    if isinstance(by, System):
         return
-    if token.owner.service_team is None:
-        raise NotAllowed(
-            gettext("A token is ended by its owner."),
-            right="end_own_token",
-            who=[str(token.owner)],
-            action=gettext("They end it on their page API tokens."),
-        )
-    require(by, Can.MANAGE_MEMBERS, token.owner.service_team)
+    if token.owner_id == by.pk:
+        if by.token and not (by.token.pk in _line_of(token) or {*by.token.scopes}.issuperset(token.scopes)):
+            raise NotAllowed(
+                gettext("A token does not end one that may do more than it."),
+                right="scopes_of_token",
+                action=gettext("Use a token with its scopes, or end it on the page API tokens."),
+            )
+    elif token.owner.service_team is None:
+        require(by, Can.END_TOKENS)
+    else:
+        require(by, Can.MANAGE_MEMBERS, token.owner.service_team)
+
+
+def _line_of(token: ApiToken) -> set[UUID]:
+    """The token, the one it was made with, the one that was made with, and so on."""
+    found, parent = {token.pk}, token.parent_id
+    while parent and parent not in found:
+        found.add(parent)
+        parent = ApiToken.objects.values_list("parent", flat=True).get(pk=parent)
+    return found
 
 
 def _mine(by: Actor) -> set[Scope] | None:

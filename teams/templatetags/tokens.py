@@ -16,6 +16,7 @@ SHORT = {
     Scope.KEYS_ISSUE: gettext_lazy("issue keys"),
     Scope.KEYS_MANAGE: gettext_lazy("manage keys"),
     Scope.TEAM_MANAGE: gettext_lazy("manage teams"),
+    Scope.AUDIT_READ: gettext_lazy("read audit and statements"),
     Scope.PLATFORM_READ: gettext_lazy("read the platform"),
     Scope.PLATFORM_MANAGE: gettext_lazy("manage the platform"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
@@ -38,7 +39,8 @@ def token_list(request: SignedIn) -> HttpResponse:
     shown = mine.filter(living) if state == "live" else mine.exclude(living)
     order = ("expires_at", "pk") if state == "live" else ("-created_at", "-pk")
     page = stretch_of(request, shown.select_related("parent"), *order)
-    return render(request, "teams/tokens/list.html", {"page": page, "state": state, "counts": counts})
+    context = {"page": page, "state": state, "counts": counts, "server": settings.URL}
+    return render(request, "teams/tokens/list.html", context)
 
 
 @never_cache
@@ -64,7 +66,7 @@ def end_token(request: SignedIn, pk: UUID) -> HttpResponse:
     seen = ApiToken.objects.filter(tokens.visible_tokens(request.user)).select_related("owner__service_team", "parent")
     token = get_object_or_404(seen, pk=pk)
     tokens.require_end(token, request.user)
-    back = tokens.page_of(token.owner)
+    back = tokens.page_of(token.owner, by=request.user)
     if request.method == "POST":
         ended = tokens.end_token(token, by=request.user)
         named = {"token": token, "others": count(ended - 1, "token")}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+BUNDLE = {
+    "key", "lease", "base_url", "models", "features", "budget", "rate_limit", "tags", "metadata", "expires_at",
+    "catalog",
+}  # fmt: skip
+
 
 def code(answer) -> tuple[int, str]:
     """Its status, and the stable code of its error."""

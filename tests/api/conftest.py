@@ -14,6 +14,9 @@ from keys.services.minting import new_secret
 from portal.litellm import faults
 from teams.access import SYSTEM
 from teams.models import User
+from tests.permissions.scene import scene
+
+__all__ = ["scene"]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from keys.models import Lease, State
 from keys.services import intents, roles
 from portal.litellm import faults, hash_key
 from teams.access import SYSTEM
+from tests.api.answers import BUNDLE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -168,7 +169,7 @@ def test_a_rotation_answers_in_the_shape_of_issuing_and_both_secrets_work(proxy,
     answer = call("post", f"keys/{key.lease.pk}/rotate/", body, by=alice)
     assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
     issued = answer.json()
-    assert set(issued) == {"key", "lease", "base_url"}
+    assert set(issued) == BUNDLE
     old, new = issued["lease"]["versions"]
     assert (issued["lease"]["id"], issued["lease"]["alias"]) == (str(key.lease.pk), key.lease.alias)
     assert (old["state"], new["state"], new["number"]) == ("retiring", "current", 2)

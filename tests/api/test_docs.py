@@ -1,4 +1,4 @@
-"""What docs/api.md says is so: every address, every code, and the two scripts."""
+"""What docs/api.md and docs/api/ say is so: every address, every code, and the two scripts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from rest_framework import exceptions
 
 from keys.api import urls
 from keys.models import KeyRole
+from portal.error_codes import CODES
 from portal.errors import PortalError
 from portal.litellm import faults
-from portal.views import BAD_REQUEST, BROKEN, NOT_FOUND, STALE_FORM, TOO_MANY
+from portal.views import TROUBLES
 from teams.models import Membership, Team, User
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = (ROOT / "docs" / "api.md").read_text()
+DOCS = "\n".join(page.read_text() for page in (ROOT / "docs" / "api.md", *sorted((ROOT / "docs" / "api").glob("*.md"))))
 BLOCKS = re.findall(r"```sh\n(.*?)```", DOCS, re.S)
 JQ = """import json, sys
 found = json.load(sys.stdin)
@@ -48,7 +50,7 @@ def every(kind: type[Exception]) -> Iterator[type[Exception]]:
         yield from every(each)
 
 
-def test_every_stable_code_is_in_the_table_with_its_status():
+def test_every_stable_code_is_in_the_registry_with_its_status():
     for name in ("portal", "teams", "keys"):
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
@@ -56,17 +58,15 @@ def test_every_stable_code_is_in_the_table_with_its_status():
                 importlib.import_module(module.name)
     ours = {each for each in every(PortalError) if each.__module__.split(".")[0] in {"portal", "teams", "keys"}}
     codes = {each.code: int(each.status) for each in {PortalError, *ours}}
-    codes |= {each.code: int(each.status) for each in (NOT_FOUND, STALE_FORM, BAD_REQUEST, TOO_MANY, BROKEN)}
-    told = {
-        code: statuses
-        for row in re.findall(r"^\| (`.*?) \| ([\d, ]+) \|", DOCS.split("## Errors")[1], re.M)
-        for code in re.findall(r"`(\w+)`", row[0])
-        for statuses in [row[1]]
-    }
+    codes |= {each.code: int(each.status) for each in TROUBLES}
     theirs = {each.default_code for each in every(exceptions.APIException) if each.__module__ == exceptions.__name__}
-    assert set(codes) - set(told) == set()
-    assert set(told) - set(codes) - theirs == set()
-    assert {code: status for code, status in codes.items() if str(status) not in told[code]} == {}
+    assert set(codes) - set(CODES) == set()
+    assert set(CODES) - set(codes) - theirs == set()
+    assert {code: status for code, status in codes.items() if status not in CODES[code].statuses} == {}
+
+
+def test_the_page_of_errors_is_what_the_registry_says():
+    call_command("errorcodes")  # raises CommandError; `manage.py errorcodes --write` mends it
 
 
 def test_every_address_has_its_row_and_its_example():

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
-from django.urls import reverse
-from django.utils import timezone
 
 from keys.api import urls
-from keys.models import Intent, Lease
+from keys.models import Lease
 from keys.models.role import MOST_MODELS, RESERVED
 from portal.mail import send_due
 from portal.models import AuditEvent
-from teams.models import Departure, Team, User
+from teams.models import Team, User
+from tests.permissions.table import FILE_OF, Asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,6 +40,35 @@ def test_a_filter_that_fits_nothing_finds_nothing(sandbox, call, alice, make_key
     make_key()
     answer = call("get", f"keys/?{query}", by=alice)
     assert (answer.status_code, answer.json()["results"]) == (200, [])
+
+
+def test_a_list_comes_in_the_order_that_is_asked_for_across_its_pages(sandbox, call, alice, make_key):
+    keys = [make_key(ttl=timedelta(hours=hours)).lease for hours in (2, 3, 1)]
+    for ordering, wanted in (("expires_at", (2, 0, 1)), ("-expires_at", (1, 0, 2)), ("issued_at", (0, 1, 2))):
+        first = call("get", f"keys/?ordering={ordering}&page_size=2", by=alice).json()
+        rest = call("get", first["next"].removeprefix("http://testserver/api/v1/"), by=alice).json()
+        assert [each["id"] for each in first["results"] + rest["results"]] == [str(keys[each].pk) for each in wanted]
+    for wrong in ("spend", "--issued_at", "", "holder__password"):
+        assert refused(call("get", f"keys/?ordering={wrong}", by=alice), "ordering")
+    assert refused(call("get", "gateways/?ordering=name", by=alice), "ordering")
+
+
+def test_every_order_of_every_list_works(call, ruth):
+    views = {str(each.pattern): each.callback.view_class for each in urls.urlpatterns}
+    orders = {path: view.orders for path, view in views.items() if getattr(view, "orders", ())}
+    assert {"keys/", "requests/", "teams/", "tokens/"} <= set(orders)
+    for path, names in orders.items():
+        for ordering in (way + name for name in names for way in ("", "-")):
+            assert call("get", f"{path}?ordering={ordering}", by=ruth).status_code == 200, (path, ordering)
+
+
+def test_an_amount_of_an_answer_may_be_sent_again(sandbox, call, alice, make_role):
+    make_role(max_budget=5)
+    first = call("post", "keys/", ORDER | {"max_budget": "1.5"}, by=alice).json()
+    assert first["budget"]["max"] == "1.500000"
+    again = call("post", "keys/", ORDER | {"max_budget": first["budget"]["max"]}, by=alice).json()
+    assert again["budget"] == first["budget"]
+    assert refused(call("post", "keys/", ORDER | {"max_budget": "1.500001"}, by=alice), "max_budget")
 
 
 @pytest.mark.parametrize("cursor", ["cD14", "cD0lMDA%3D", "%00", "nonsense"])  # p=x, p=%00
@@ -96,33 +125,17 @@ WRITES = [
 
 
 @pytest.fixture
-def place(sandbox, team, ruth, alice, make_key):
-    """Where each name of the API is, with rows that are there: the key is ruth's own."""
-    now, gateway, lease = timezone.now(), sandbox.gateway, make_key(holder=ruth).lease
-    promise = Intent.objects.promise(Intent.Kind.SHAPE, now, gateway_id=gateway.pk, team=team)
-    seen = {"message": "x", "first_seen_at": now, "seen_at": now}
-    pks = {
-        "adopt_key": gateway.unmanaged.create(token_hash="0", seen_at=now).pk,
-        "departure_decide": Departure.objects.create(user=alice, team=team, at=now, due_at=now, held=True).pk,
-        "finding": gateway.findings.create(kind="team", subject="x", team=team, **seen).pk,
-        "intent": promise.pk,
-    }
-
-    def find(name: str) -> str:
-        pattern = next(each for each in urls.urlpatterns if each.name == name)
-        pk = pks.get(name) or pks.get(name.partition("_")[0]) or lease.pk
-        named = gateway.name if "gateways" in str(pattern.pattern) else "coding"
-        known = {"slug": "search", "who": "alice@example.com", "name": named, "pk": pk}
-        return reverse(f"api:{name}", kwargs={each: known[each] for each in pattern.pattern.converters})
-
-    return find
+def place(scene):
+    """Where each name of the API is, with rows that are there and that ruth sees."""
+    files = {file: Asked(scene, file) for file in {FILE_OF[f"api:{pattern.name}"] for pattern in urls.urlpatterns}}
+    return lambda name: files[FILE_OF[f"api:{name}"]].paths[f"api:{name}"].partition("?")[0]
 
 
 @pytest.mark.parametrize(("method", "name"), WRITES)
-def test_a_body_that_is_none_changes_nothing_at_any_address(client, bearer, ruth, place, method, name):
+def test_a_body_that_is_none_changes_nothing_at_any_address(client, scene, place, method, name):
     client.raise_request_exception = False
     acts = AuditEvent.objects.exclude(action="access.refused")
-    where, headers, before = place(name), bearer(ruth), acts.count()
+    where, headers, before = place(name), scene.bearer(scene.ruth), acts.count()
     for body in ODD:
         sent = body.encode(errors="surrogateescape")
         answer = client.generic(method.upper(), where, sent, content_type="application/json", headers=headers)
@@ -136,12 +149,12 @@ def test_a_body_that_is_none_changes_nothing_at_any_address(client, bearer, ruth
 
 
 @pytest.mark.parametrize("name", [pattern.name for pattern in urls.urlpatterns])
-def test_every_address_refuses_nobody_and_a_wrong_method_in_the_one_shape(client, place, bearer, ruth, name):
+def test_every_address_refuses_nobody_and_a_wrong_method_in_the_one_shape(client, scene, place, name):
     where = place(name)
-    for answer in (client.get(where), client.generic("TRACE", where, headers=bearer(ruth))):
+    for answer in (client.get(where), client.generic("TRACE", where, headers=scene.bearer(scene.ruth))):
         assert answer.status_code in {401, 405}
         assert answer.json()["error"]["action"]
-    assert client.options(where, headers=bearer(ruth)).status_code == 200
+    assert client.options(where, headers=scene.bearer(scene.ruth)).status_code == 200
 
 
 @pytest.mark.parametrize("query", ["q=%00", f"q={'x' * 101}", "holder=%00", "role=%00", "gateway=%00", "q=%25_%5C"])

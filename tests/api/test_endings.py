@@ -79,6 +79,12 @@ def test_a_role_ends_with_the_keys_it_gave_and_the_reach_is_counted_before(sandb
     assert call("get", "roles/coding/", by=ruth).json() == ended.json()
 
 
+def test_a_token_that_sees_no_ended_roles_ends_one_and_hears_so(sandbox, call, ruth, make_key):
+    make_key()
+    ended = call("delete", "roles/coding/", by=ruth, scopes=["read", "platform:manage"])
+    assert (ended.status_code, bool(ended.json()["ended_at"])) == (200, True)
+
+
 @pytest.mark.parametrize(
     ("query", "body", "field"),
     [("?preveiw=true", None, "preveiw"), ("?preview=perhaps", None, "preview"), ("?preview=", None, "preview"),

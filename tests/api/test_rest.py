@@ -11,6 +11,7 @@ from portal.litellm import faults, hash_key
 from portal.mail import send_due
 from portal.models import AuditEvent
 from teams.models import Membership, Team, User
+from tests.api.answers import BUNDLE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +40,7 @@ def test_a_script_makes_team_role_and_key_and_revokes_it(proxy, call, ruth, pers
     assert made.status_code == 201
     assert made["Cache-Control"] == "no-store"
     answer = made.json()
-    assert set(answer) == {"key", "lease", "base_url"}
+    assert set(answer) == BUNDLE
     lease = answer["lease"]
     assert (lease["state"], lease["team"], lease["role"], lease["holder"]) == ("active", "ds", "coding", ada.email)
     lifetime = datetime.fromisoformat(lease["expires_at"]) - datetime.fromisoformat(lease["issued_at"])

@@ -1,4 +1,4 @@
-"""Roles that ask, by REST: made and shown whole, and what needs a decision is refused with the page where to ask."""
+"""Roles that ask, by REST: made and shown whole, and what needs a decision is asked for."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def test_a_role_that_asks_is_made_and_shown_whole(sandbox, call, ruth):
     assert odd.status_code == 422
 
 
-def test_a_script_is_told_where_to_ask(sandbox, call, team, alice, ruth):
+def test_a_script_asks_and_is_told_where_it_is_decided(sandbox, call, team, alice, ruth):
     call("post", "roles/", ROLE, by=ruth)
-    wish = {"team": "search", "role": "frontier"}
+    wish = {"team": "search", "role": "frontier", "purpose": "nightly index"}
     for more in ({}, {"max_budget": "30"}, {"ttl": "30d"}):
-        refused = call("post", "keys/", wish | more, by=alice)
-        error = refused.json()["error"]
-        assert (refused.status_code, error["code"]) == (403, "approval_needed"), error
-        assert "/keys/new/?team=search&role=frontier" in error["action"]
+        asked = call("post", "keys/", wish | more, by=alice)
+        request = asked.json()["request"]
+        assert (asked.status_code, request["state"]) == (202, "pending"), request
+        assert request["links"]["page"].endswith(f"/requests/{request['id']}/")
     assert not Lease.objects.exists()
     assert call("post", "keys/", wish | {"ttl": "1h", "max_budget": "2"}, by=alice).status_code == 201

@@ -32,7 +32,7 @@ def absent(part: object) -> object:
 
 def said(answer, *parts: object) -> tuple[int, str]:
     """Status and body, without what was asked for and what differs from one request to the next."""
-    text = answer.content.decode(errors="replace") + answer.get("Location", "")
+    text = answer.getvalue().decode(errors="replace") + answer.get("Location", "")
     for part in sorted((str(each) for each in parts), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "…", text)
     return answer.status_code, NOISE.sub("…", text)
@@ -76,6 +76,9 @@ BODIES = [  # (method, URL, what is sent of mallory's own, the field, what is an
     ("post", "api:revoke_many", {}, "team", "search"),
     ("post", "api:revoke_many", {"team": "mobile"}, "holder", "alice@example.com"),
     ("post", "api:revoke_many", {"team": "mobile"}, "role", "coding"),
+    ("post", "api:rotate_many", {}, "team", "search"),
+    ("post", "api:rotate_many", {}, "holder", "alice@example.com"),
+    ("post", "api:rotate_many", {}, "role", "coding"),
     ("post", "keys:issue", {}, "team", "search"),
     ("post", "keys:issue", {"team": "mobile"}, "role", "{role}"),
     ("post", "keys:issue", {"team": "mobile", "role": "1"}, "holder", "{alice}"),
@@ -88,6 +91,21 @@ BODIES = [  # (method, URL, what is sent of mallory's own, the field, what is an
     ("get", "api:keys", {}, "role", "coding"),
     ("get", "api:keys", {}, "gateway", "sandbox"),
     ("get", "api:roles", {}, "gateway", "sandbox"),
+    ("get", "api:requests", {}, "team", "search"),
+    ("get", "api:requests", {}, "role", "coding"),
+    ("get", "api:requests", {}, "gateway", "sandbox"),
+    ("get", "api:advice", {}, "team", "search"),
+    ("get", "api:statements", {}, "team", "search"),
+    ("get", "api:audit", {}, "team", "search"),
+    ("get", "api:spend", {}, "team", "search"),
+    ("get", "api:spend", {}, "member", "alice@example.com"),
+    ("get", "api:spend", {"by": "member"}, "key", "{lease}"),
+    ("get", "api:spend_csv", {}, "team", "search"),
+    ("post", "api:requests", {"role": "coding", "purpose": "x"}, "team", "search"),
+    ("post", "api:requests", {"team": "mobile", "purpose": "x"}, "role", "coding"),
+    ("post", "api:requests", {"team": "mobile", "role": "coding", "purpose": "x"}, "holder", "alice@example.com"),
+    ("post", "api:requests", {"lasts": "1d", "purpose": "x"}, "lease", "{lease}"),
+    ("post", "api:audit_export", {}, "team", "search"),
 ]
 
 

@@ -22,10 +22,8 @@ PAGES = {
 
 def arguments(scene: Scene) -> dict[str, list[Any]]:
     now = timezone.now()
-    found = Advice.objects.create(
-        lease=scene.lease, kind=Advice.Kind.UNUSED, facts={"days": 30}, proposed={"end": True}, first_seen_at=now,
-        seen_at=now,
-    )  # fmt: skip
+    fields = {"facts": {"days": 30}, "proposed": {"end": True}, "first_seen_at": now, "seen_at": now}
+    found, _ = Advice.objects.get_or_create(lease=scene.lease, kind=Advice.Kind.UNUSED, defaults=fields)
     return {"keys:advice_one": [found.pk]}
 
 

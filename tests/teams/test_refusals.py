@@ -66,6 +66,12 @@ def test_a_token_is_told_its_scope(team, ines):
     assert error.details["scope"] == "team:manage"
 
 
+def test_a_token_of_who_has_no_such_right_is_told_who_can(team, alice, ruth):
+    alice.scopes = frozenset({Scope.READ})
+    assert refusal(alice, Can.SEE_PLATFORM).action == "A platform admin can give you that role: Ruth."
+    assert refusal(alice, Can.MANAGE_MEMBERS, team).details["right"] == "manage_members"
+
+
 @pytest.mark.parametrize("can", Can)
 def test_every_right_has_words_for_who_has_it(team, alice, ruth, can):
     assert all(words[0].endswith(".") for words in (who_can(alice, can, team), who_can(SYSTEM, can, None)))
