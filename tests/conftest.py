@@ -280,11 +280,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print how much the permission test asked."""
+    """Print how much the tests asked that ask by the thousand."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, said in report.user_properties:
-            if name == "permissions":
-                terminalreporter.write_line(f"permission test: {said}")
+            if name in {"permissions", "fuzz"}:
+                terminalreporter.write_line(f"{name}: {said}")
 
 
 __all__ = ["PASSWORD", "SYSTEM", "Proxy", "ended"]

@@ -16,7 +16,7 @@ from keys.services import advice, leases, requests, statements
 from keys.services.terms import Ask
 from teams.models import GroupMapping, User
 from teams.roles import MemberRole
-from teams.services import make_token, webhooks
+from teams.services import devices, make_token, webhooks
 from teams.services.invitations import invite
 from tests.keys.statement_rows import row
 
@@ -33,6 +33,8 @@ DOOR = lines("""
 /accounts/password/reset/done/
 /accounts/password/reset/key/x-x/
 /accounts/password/reset/key/done/
+/api/v1/errors/
+/api/v1/errors/over_limit/
 """)
 
 NOTHING_YET = lines("""
@@ -156,6 +158,12 @@ OWN = lines("""
 /tokens/
 /tokens/new/
 /tokens/{token}/end/
+/api/v1/docs/
+/api/v1/errors/
+/api/v1/errors/over_limit/
+/device/
+/device/?code={device}
+/device/?said=confirmed
 """)
 
 WITHOUT_PASSWORD = lines("""
@@ -216,7 +224,8 @@ def rows(sandbox, team, alice, ruth, make_role, make_key) -> dict[str, Any]:
     advice.look()
     return asked | {
         "live": live.pk, "ended": ended.pk, "turned": turned.pk, "paused": paused.pk, "ruth": ruth.pk,
-        "robot": robot.pk, "token": token.pk, "hook": hook.pk, "role": live.role_id, "gateway": live.gateway_id,
+        "robot": robot.pk, "token": token.pk, "device": devices.begin("laptop")[0].code, "hook": hook.pk,
+        "role": live.role_id, "gateway": live.gateway_id,
         "advice": Advice.objects.get(kind=Advice.Kind.ALL_ROUTES).pk,
         "mapping": GroupMapping.objects.create(value="eng", team=team, role="member").pk,
     }  # fmt: skip

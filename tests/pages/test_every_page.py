@@ -12,7 +12,8 @@ from tests.browser import pages
 from tests.permissions.table import PAGES
 
 pytestmark = pytest.mark.apart
-NO_PAGES = {"healthz", "keys:sandbox", "keys:platform_csv", "keys:team_spend_csv"}  # answers for machines, and files
+# Answers for machines, and files.
+NO_PAGES = {"healthz", "reference:schema", "keys:sandbox", "keys:platform_csv", "keys:team_spend_csv"}
 DJANGOS = "admin:"  # Django's own pages: read-mostly, for the last resort
 WALKS = (
     pages.DOOR,
