@@ -13,13 +13,13 @@ REST = {
     ("post", "api:proxy_models"): "401 403 403 403 403 403 403 403 403 201 403 403",
     ("get", "api:proxy_model"): SEEN,
     ("patch", "api:proxy_model"): "401 403 403 403 403 403 403 403 403 409 403 403",  # it is in the configuration file
-    ("delete", "api:proxy_model"): "401 403 403 403 403 403 403 403 403 422 403 403",  # a body is refused
+    ("delete", "api:proxy_model"): "401 403 403 403 403 403 403 403 403 409 403 403",  # of the configuration file
     ("get", "api:model_groups"): SEEN,
     ("get", "api:credentials"): SEEN,
     ("post", "api:credentials"): "401 403 403 403 403 403 403 403 403 201 403 403",
     ("get", "api:credential"): "401 403 403 403 403 403 403 403 404 404 403 403",
     ("patch", "api:credential"): "401 403 403 403 403 403 403 403 403 404 403 403",
-    ("delete", "api:credential"): "401 403 403 403 403 403 403 403 403 422 403 403",
+    ("delete", "api:credential"): "401 403 403 403 403 403 403 403 403 404 403 403",
     ("get", "api:proxy_users"): SEEN,
     ("post", "api:proxy_users"): "401 403 403 403 403 403 403 403 403 201 403 403",
     ("get", "api:proxy_user"): "401 403 403 403 403 403 403 403 404 404 403 403",

@@ -37,6 +37,7 @@ def rows_of(file: ModuleType, kind: str) -> Rows:
 
 PAGES: Rows = {}
 REST: Rows = {}
+FOR_NOBODY = {"api:device", "api:device_token"}  # whoever calls them: neither a token nor a session counts
 FILE_OF: dict[str, ModuleType] = {}  # name of a URL: the file that has its rows
 for _file in FILES:
     for _rows, _told in ((PAGES, rows_of(_file, "PAGES")), (REST, rows_of(_file, "REST"))):
