@@ -38,7 +38,7 @@ from tests.emptying import empty_all
 LIVE_URL = os.environ.get("LIVE_LITELLM_BASE_URL", "")
 LIVE_KEY = os.environ.get("LIVE_LITELLM_MASTER_KEY", "")
 NO_LIVE = "set LIVE_LITELLM_BASE_URL and LIVE_LITELLM_MASTER_KEY to a LiteLLM proxy that tests may fill"
-DOORS = {Path(__file__).parent / name for name in ("api", "pages")}
+DOORS = {Path(__file__).parent / name for name in ("api", "cli", "pages")}
 ON_BOTH = {"test_query_counts", "test_schema_fuzz", "test_idempotency"}  # SQLite and PostgreSQL
 PASSWORD = "long enough for a test 42"
 
@@ -264,7 +264,7 @@ def ended(lease: Lease) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the pages and the API: doors decide nothing, and what is behind them is tested on each database itself.
+    """Mark pages, API and command line: doors decide nothing, and what is behind them is tested on each database.
 
     On PostgreSQL they are asked by the query counts (each page and list, with rows), the schema's fuzz, and browsers.
     """
