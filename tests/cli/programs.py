@@ -81,10 +81,10 @@ class Terminal:
                 raise
         return self.seen
 
-    def until(self, text: str) -> None:
-        """Wait for it to appear. Raises AssertionError with what was seen instead."""
+    def until(self, text: str, times: int = 1) -> None:
+        """Wait for it to appear so often. Raises AssertionError with what was seen instead."""
         end = time.monotonic() + PATIENCE
-        while text not in self.read():
+        while self.read().count(text) < times:
             assert time.monotonic() < end, self.seen
             time.sleep(0.02)
 

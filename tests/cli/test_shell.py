@@ -27,7 +27,9 @@ def test_on_a_terminal_it_greets_enters_groups_helps_and_quits(tmp_path):
         terminal.until("No such command")
         terminal.press("help\n")
         terminal.until("Usage: keydesk config")
+        terminal.until("keydesk config> ", times=3)
         terminal.press("\x03")  # drops the line, and nothing else
+        terminal.until("keydesk config> ", times=4)
         terminal.press("quit\n")
         assert terminal.wait() == 0, terminal.seen
     assert "Traceback" not in terminal.seen
