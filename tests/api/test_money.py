@@ -100,7 +100,8 @@ def test_the_same_is_a_table_for_a_spreadsheet(call, client, bearer, spent, alic
         ["gpt-4o", "gpt-4o", "2.00", "200", "40", "6", "0"],
         ["gpt-4o-mini", "gpt-4o-mini", "1.00", "100", "20", "3", "0"],
     ]
-    assert answer["Content-Disposition"] == 'attachment; filename="keydesk-spend-by-model-2026-10-01-2026-10-31.csv"'
+    spend = "spend-by-model-2026-10-01-2026-10-31.csv"
+    assert answer["Content-Disposition"] == f'attachment; filename="keydesk-{spend}"'
     assert code(call("get", "spend/csv/?cursor=1", by=alice)) == (422, "invalid")
 
 

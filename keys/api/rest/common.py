@@ -17,7 +17,9 @@ from rest_framework.request import Request
 
 from keys.api.rest.once import do_once, wanted
 from keys.models import Gateway, KeyRole, Lease
+from keys.models.request import RATES
 from keys.services import leases
+from keys.services.terms import Ask
 from portal.errors import Invalid, PortalError, UnknownField
 from portal.limits import Limited
 from teams.access import require, within
@@ -158,6 +160,16 @@ def named_role(team: Team, name: str, gateway: str | None) -> KeyRole | None:
     found = leases.open_roles(team).filter(name=name.lower())
     found = found.filter(gateway__name=gateway) if gateway else found.order_by("-gateway__is_default", "pk")
     return cast("KeyRole | None", found.first())
+
+
+def ask_of(team: Team, role: KeyRole, fields: Mapping[str, Any]) -> Ask:
+    """An order, of the fields of a body. What is left out is whatever the role gives."""
+    models = fields.get("models")
+    return Ask(
+        team=team, role=role, ttl=fields.get("ttl"), models=None if models is None else tuple(models),
+        max_budget=fields.get("max_budget"), name=fields.get("name", ""), purpose=fields["purpose"],
+        **{rate: fields.get(rate) for rate in RATES},
+    )  # fmt: skip
 
 
 def named_gateway(name: str) -> Gateway:

@@ -17,6 +17,7 @@ from keys.api.rest.common import (
     Listed,
     Nothing,
     actor,
+    ask_of,
     checked,
     exact,
     named_account,
@@ -31,7 +32,6 @@ from keys.api.rest.request_shapes import RequestOut
 from keys.api.rest.shapes import BundleOut, LeaseOut, bundle_answer, lease_answer
 from keys.models import KeyRequest, KeyRole, Lease
 from keys.services import bundle, leases, requests
-from keys.services.terms import Ask
 from portal.api import Pages
 from portal.schema import either
 from teams.models import Team, User
@@ -141,19 +141,7 @@ class KeysView(Listed[Lease]):
         holder = by if fields["holder"] == ME else named_account(team, fields["holder"])
         if holder is None:
             raise serializers.ValidationError({"holder": f"{team.slug} has no service account {fields['holder']!r}."})
-        ask = Ask(
-            team=team,
-            role=role,
-            ttl=fields.get("ttl"),
-            models=None if fields.get("models") is None else tuple(fields["models"]),
-            max_budget=fields.get("max_budget"),
-            tpm_limit=fields.get("tpm_limit"),
-            rpm_limit=fields.get("rpm_limit"),
-            max_parallel_requests=fields.get("max_parallel_requests"),
-            purpose=fields["purpose"],
-            name=fields["name"],
-        )
-        came_to = requests.order(ask, holder=holder, by=by, once=once(request))
+        came_to = requests.order(ask_of(team, role, fields), holder=holder, by=by, once=once(request))
         if isinstance(came_to, KeyRequest):
             return Response({"request": RequestOut(came_to).data}, status=status.HTTP_202_ACCEPTED)
         return bundle_answer(came_to, status.HTTP_201_CREATED)

@@ -19,6 +19,7 @@ from keys.api.rest.common import (
     Nothing,
     NotThere,
     actor,
+    ask_of,
     checked,
     exact,
     named_account,
@@ -29,14 +30,13 @@ from keys.api.rest.once import ShownOnceOut, once
 from keys.api.rest.request_shapes import RequestInFullOut, RequestOut, with_all
 from keys.api.rest.shapes import BundleOut, bundle_answer
 from keys.models import KeyRequest, Lease
+from keys.models.request import RATES
 from keys.services import requests
-from keys.services.terms import Ask
 from portal.api import Pages
 from teams.models import User
 
 ME = "me"
 MOST = 2_147_483_647  # of a rate, as the database keeps it
-RATES = ("tpm_limit", "rpm_limit", "max_parallel_requests")
 OF_A_RISE, OF_A_KEY = {"lease", "lasts"}, {"team", "role", "gateway", "holder", "ttl", "name", *RATES}
 
 
@@ -164,13 +164,7 @@ def _ask_key(by: User, fields: dict[str, Any], **more: Any) -> KeyRequest:
     holder = by if who == ME else named_account(team, who)
     if holder is None:
         raise NotThere("holder", f"{team.slug} has no service account {who!r}.")
-    models = fields.get("models")
-    ask = Ask(
-        team=team, role=role, ttl=fields.get("ttl"), models=None if models is None else tuple(models),
-        max_budget=fields.get("max_budget"), name=fields.get("name", ""), purpose=fields["purpose"],
-        **{rate: fields.get(rate) for rate in RATES},
-    )  # fmt: skip
-    return requests.submit(ask, holder=holder, by=by, **more)
+    return requests.submit(ask_of(team, role, fields), holder=holder, by=by, **more)
 
 
 def _answer(found: KeyRequest, code: int = status.HTTP_200_OK) -> Response:
