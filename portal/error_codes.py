@@ -218,8 +218,8 @@ BY_CALLS = {
         _code("not_configured", "there is no gateway yet", 503),
     ),
     "Pages, letters, the log and SCIM; no call of the REST API": (
-        _code("already_made", "on the pages of API tokens and webhooks: the form was sent before", 409),
-        _code("webhook_off", "on the pages of webhooks: nothing is sent to it", 409),
+        _code("already_made", "of API tokens and webhooks: the same form or call was sent before", 409),
+        _code("webhook_off", "of webhooks: nothing is sent to it", 409),
         _code(
             "last_factor",
             "on the pages of one's own account: the role needs a second factor, and this is the last one",
@@ -257,7 +257,7 @@ BY_CALLS = {
         _code("uniqueness", "for a SCIM client, in SCIM's shape: taken by another; must be able to sign in", 409),
         _code("protected", "for a SCIM client, in SCIM's shape: taken by another; must be able to sign in", 409),
         _code("account_exists", "on the invitation's page: there is an account, sign in with it", 409),
-        _code("plan_changed", "on the pages of leaving: what it ends is no longer what was shown", 409),
+        _code("plan_changed", "of leaving: what it ends is no longer what was shown", 409),
         _code(
             "simulation_changed",
             "on the pages of key roles: what a change does to live keys is no longer what was shown",
